@@ -1,0 +1,50 @@
+package optest
+
+import "time"
+
+// Config describes the provider and its one client. The zero value accepts any client and logs in "alice" without a page.
+// Lifetimes that are zero have the value that their comment names.
+type Config struct {
+	// ClientID is the registered client. "" accepts any client ID, and any secret if ClientSecret is "" too.
+	ClientID string
+	// ClientSecret is the client's secret for client_secret_basic, client_secret_post, client_secret_jwt and HS* ID
+	// Tokens. "" with a ClientID and without ClientKeys makes a public client, for which PKCE is required.
+	ClientSecret string
+	// ClientKeys is the JWK Set with the client's public keys, for private_key_jwt.
+	ClientKeys []byte
+	// ClientAuth is the registered token_endpoint_auth_method; "" accepts each one that the credentials above permit.
+	ClientAuth string
+	// RedirectURLs are the registered redirect URIs, compared byte for byte; nil accepts any http or https URI.
+	RedirectURLs []string
+	// PostLogoutRedirectURLs are the same for RP-Initiated Logout.
+	PostLogoutRedirectURLs []string
+
+	// Claims are added to what the provider says about its user, and replace it. "sub" names the user that is logged
+	// in when nobody is asked; "" or absent is "alice". Claims outside the standard scopes are in every ID Token.
+	Claims map[string]any
+	// LoginPage shows a login page where a user name can be typed, and a button to cancel. Without it every request
+	// for a login is granted at once: to the user that login_hint names, else to the one of Claims.
+	LoginPage bool
+	// Algorithm signs ID Tokens: RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA, or HS256,
+	// HS384, HS512 with the client secret. "" is RS256.
+	Algorithm string
+	// UserInfoAlgorithm makes /userinfo answer with a JWT signed with this algorithm; "" is plain JSON.
+	UserInfoAlgorithm string
+	// OddKeys puts keys into the JWK Set that no client may use or trip over: secp256k1, an unknown kty, use enc,
+	// RSA of 1024 bits, a symmetric one, and one without kid or alg.
+	OddKeys bool
+
+	// CodeLifetime is how long an authorization code can be redeemed; 0 is one minute.
+	CodeLifetime time.Duration
+	// AccessTokenLifetime is the expires_in of access tokens; 0 is one hour.
+	AccessTokenLifetime time.Duration
+	// IDTokenLifetime is the time from iat to exp; 0 is one hour.
+	IDTokenLifetime time.Duration
+
+	// Path is appended to the URL of NewServer and NewTLSServer to make the issuer, for example "/" or "/tenant/".
+	Path string
+	// Host is the host name of NewServer and NewTLSServer; "" is localhost. It must be a loopback host.
+	Host string
+	// Now is the provider's clock; nil is time.Now.
+	Now func() time.Time
+}

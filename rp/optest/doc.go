@@ -1,0 +1,25 @@
+// Package optest is an OpenID Provider for tests: faithful until it is told to lie.
+//
+// One line starts it, as with net/http/httptest:
+//
+//	op := optest.NewServer(optest.Config{})
+//	defer op.Close()
+//
+// op.URL is the issuer. It speaks the Hybrid Flow and the Authorization Code Flow, with each response mode and client
+// authentication of OpenID Connect Core 1.0, and logs in "alice" unless it is asked to show a login page.
+// [Handler.Fault] changes any claim, header, parameter, status or delay of its answers. [Browser] plays the user's
+// browser against it and against the app, and keeps cookies as Chromium does.
+//
+// A server listens on the host name localhost, while net/http/httptest uses 127.0.0.1: a browser sees two sites, so the
+// cookies of such a test behave as in production.
+//
+// # Not for production
+//
+// This provider keeps everything in memory, accepts any user name without a password and signs whatever a test wants.
+// It refuses issuers that are not on a loopback host. Never put it in front of anything that is worth protecting.
+//
+// # Paths
+//
+// Below the issuer: /.well-known/openid-configuration, /jwks, /authorize, /login, /oauth/token, /userinfo, /logout, and
+// /api, a protected resource that says in JSON what the access token it got is good for.
+package optest
