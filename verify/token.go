@@ -1,0 +1,49 @@
+package verify
+
+import "time"
+
+// IDToken is a verified ID Token. Only a [Policy] fills one. Its fields are the claims that decide about a login; a
+// field is zero if the claim is absent. It prints, marshals and logs itself as a fixed text, because whoever has the
+// token can use it. It must not be modified, and is then safe for concurrent use.
+type IDToken struct {
+	Issuer, Subject string
+	AuthorizedParty string // azp
+	SessionID       string // sid, the provider's session
+	ACR             string
+	Audience, AMR   []string
+	Expiry          time.Time
+	IssuedAt        time.Time
+	AuthTime        time.Time // zero if the token has no auth_time
+
+	state *tokenState
+}
+
+// tokenState is behind a pointer so that package fmt, which reads unexported fields but follows no pointer below the
+// first, cannot print it out of a struct of somebody else's.
+type tokenState struct {
+	raw, payload     string
+	algorithm, keyID string
+	passed           uint64 // bit i: rules[i] was checked
+	signature, total time.Duration
+}
+
+// Claims decodes all claims into v, as [encoding/json] does, except that a claim fills a struct field only if its name
+// is the field's name exactly.
+func (t *IDToken) Claims(v any) error { return ErrPolicy }
+
+// Raw returns the JWS as it came, for id_token_hint. It is "" for a token that was kept without its signature.
+func (t *IDToken) Raw() string { return t.state.raw }
+
+// Receipt tells how the token was verified.
+func (t *IDToken) Receipt() Receipt { return Receipt{} }
+
+// Receipt tells how a token was verified. It holds no secret. Rules is empty for a token that was not verified by this
+// process but restored from a session.
+type Receipt struct {
+	Algorithm, KeyID string        // alg and kid of the token's header
+	Rules            []Rule        // what was checked, in order; what did not apply is not listed
+	Signature, Total time.Duration // the signature with the search for its key; everything
+}
+
+// Rule is one rule of a specification, e.g. "c_hash" of "OIDC Core 3.3.2.10".
+type Rule struct{ Name, Section string }
