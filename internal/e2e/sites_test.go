@@ -1,0 +1,65 @@
+package e2e_test
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// sites serves the apps under test, one host each below app.test: rows do not share cookies.
+type sites struct {
+	port     string
+	mu       sync.Mutex
+	handlers map[string]http.Handler // guarded by mu; by host name
+	seen     []visit                 // guarded by mu
+}
+
+// visit is one request that reached an app: what the browser really sent.
+type visit struct {
+	host, verb, path string
+	cookies          []string // names
+	values           map[string]string
+	header           http.Header
+}
+
+func (s *sites) url(name string) string { return "https://" + host(name) + ":" + s.port }
+
+func host(name string) string { return name + ".app.test" }
+
+func (s *sites) handle(name string, h http.Handler) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.handlers[host(name)] = h
+}
+
+func (s *sites) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	name, _, _ := strings.Cut(r.Host, ":")
+	v := visit{host: name, verb: r.Method, path: r.URL.Path, header: r.Header.Clone(), values: map[string]string{}}
+	for _, c := range r.Cookies() {
+		v.cookies = append(v.cookies, c.Name)
+		v.values[c.Name] = c.Value
+	}
+	s.mu.Lock()
+	s.seen = append(s.seen, v)
+	h := s.handlers[name]
+	s.mu.Unlock()
+	if h == nil {
+		http.NotFound(w, r)
+		return
+	}
+	h.ServeHTTP(w, r)
+}
+
+// visits are the requests with this method and path that reached an app, in order.
+func (s *sites) visits(name, verb, path string) []visit {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var found []visit
+	for _, v := range s.seen {
+		if v.host == host(name) && v.verb == verb && v.path == path {
+			found = append(found, v)
+		}
+	}
+	return slices.Clip(found)
+}
