@@ -1,7 +1,9 @@
 package verify
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"time"
 )
 
@@ -54,7 +56,10 @@ type Expect struct {
 
 // Validate reports the first field that is missing or contradicts another, as an error that wraps [ErrPolicy] and
 // names the field. Every check of a token begins with it; call it at start to fail early.
-func (p *Policy) Validate() error { return nil }
+func (p *Policy) Validate() error {
+	_, err := p.resolve()
+	return err
+}
 
 // FrontChannel verifies an ID Token that came through the browser (Core 3.3.2.9 to 3.3.2.12). If e has a Code, c_hash
 // must be its hash; if e has an AccessToken, at_hash must be its hash; a hash whose input is not in the answer is
@@ -62,7 +67,7 @@ func (p *Policy) Validate() error { return nil }
 //
 // https://openid.net/specs/openid-connect-core-1_0.html#HybridIDTValidation
 func (p *Policy) FrontChannel(ctx context.Context, raw string, e Expect) (*IDToken, error) {
-	return nil, ErrPolicy
+	return p.verify(ctx, raw, front, against{expect: e})
 }
 
 // TokenEndpoint verifies the ID Token of a code exchange (Core 3.3.3.7), its signature included although Core lets TLS
@@ -71,7 +76,7 @@ func (p *Policy) FrontChannel(ctx context.Context, raw string, e Expect) (*IDTok
 //
 // https://openid.net/specs/openid-connect-core-1_0.html#HybridIDTValidation2
 func (p *Policy) TokenEndpoint(ctx context.Context, raw string, e Expect) (*IDToken, error) {
-	return nil, ErrPolicy
+	return p.verify(ctx, raw, exchange, against{expect: e})
 }
 
 // Refreshed verifies the ID Token of a refresh against the session's ID Token so far (Core 12.2): same iss and sub,
@@ -80,5 +85,79 @@ func (p *Policy) TokenEndpoint(ctx context.Context, raw string, e Expect) (*IDTo
 //
 // https://openid.net/specs/openid-connect-core-1_0.html#RefreshTokenResponse
 func (p *Policy) Refreshed(ctx context.Context, raw string, previous *IDToken) (*IDToken, error) {
-	return nil, ErrPolicy
+	return p.verify(ctx, raw, refresh, against{previous: previous})
+}
+
+// UserInfo verifies a signed UserInfo answer (application/jwt) of this issuer and returns its claims, a JSON object
+// that is checked as strictly as an ID Token's: the signature, sub, which must be subject, and iss, aud, exp and nbf
+// where they are there. It gives no [IDToken]: such an answer says who somebody is, not that he is here. Every refusal
+// is an [*Error].
+//
+// https://openid.net/specs/openid-connect-core-1_0.html#UserInfoResponseValidation
+func (p *Policy) UserInfo(ctx context.Context, raw, subject string) (claims []byte, err error) {
+	t, err := p.verify(ctx, raw, userInfo, against{subject: subject})
+	if err != nil {
+		return nil, err
+	}
+	return []byte(t.payload()), nil
+}
+
+const (
+	defaultLeeway    = 30 * time.Second
+	largestLeeway    = 5 * time.Minute
+	defaultMaxIssued = 10 * time.Minute
+	largestMaxIssued = 24 * time.Hour
+)
+
+// resolve validates the policy and looks its algorithm up.
+func (p *Policy) resolve() (*algorithm, error) {
+	if p == nil {
+		return nil, because(ErrPolicy, "it is nil")
+	}
+	a := algorithmNamed(p.Algorithm)
+	switch {
+	case p.Issuer == "":
+		return nil, because(ErrPolicy, "Issuer is empty")
+	case p.ClientID == "":
+		return nil, because(ErrPolicy, "ClientID is empty")
+	case slices.Contains(p.Audiences, ""):
+		return nil, because(ErrPolicy, "Audiences has an empty value")
+	case a == nil:
+		return nil, because(ErrPolicy, "Algorithm is not a signature algorithm that is supported")
+	case p.Leeway < 0 || p.Leeway > largestLeeway:
+		return nil, because(ErrPolicy, "Leeway is not within 0 and 5 minutes")
+	case p.MaxIssued < 0 || p.MaxIssued > largestMaxIssued:
+		return nil, because(ErrPolicy, "MaxIssued is not within 0 and 24 hours")
+	}
+	return a, p.validateKeys(a)
+}
+
+func (p *Policy) validateKeys(a *algorithm) error {
+	switch {
+	case a.family != mac && p.Secret != nil:
+		return because(ErrPolicy, "Secret is set although Algorithm "+a.name+" uses Keys")
+	case a.family != mac && p.Keys == nil:
+		return because(ErrPolicy, "Keys is nil")
+	case a.family == mac && p.Keys != nil:
+		return because(ErrPolicy, "Keys is set although Algorithm "+a.name+" uses Secret")
+	case a.family == mac && len(p.Secret) < a.hash.Size():
+		// RFC 7518 3.2: "A key of the same size as the hash output […] or larger MUST be used with this algorithm."
+		return because(ErrPolicy, "Secret is shorter than the hash of Algorithm "+a.name)
+	}
+	return nil
+}
+
+func (p *Policy) now() time.Time {
+	if p.Now != nil {
+		return p.Now()
+	}
+	return time.Now()
+}
+
+func (p *Policy) leeway() time.Duration {
+	return cmp.Or(p.Leeway, defaultLeeway)
+}
+
+func (p *Policy) maxIssued() time.Duration {
+	return cmp.Or(p.MaxIssued, defaultMaxIssued)
 }

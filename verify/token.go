@@ -1,6 +1,10 @@
 package verify
 
-import "time"
+import (
+	"time"
+
+	"github.com/twofold-auth/twofold/internal/strictjson"
+)
 
 // IDToken is a verified ID Token. Only a [Policy] fills one. Its fields are the claims that decide about a login; a
 // field is zero if the claim is absent. It prints, marshals and logs itself as a fixed text, because whoever has the
@@ -27,15 +31,48 @@ type tokenState struct {
 	signature, total time.Duration
 }
 
-// Claims decodes all claims into v, as [encoding/json] does, except that a claim fills a struct field only if its name
-// is the field's name exactly.
-func (t *IDToken) Claims(v any) error { return ErrPolicy }
+// Claims decodes all claims into v, a pointer, as [encoding/json.Unmarshal] does, with one difference: a claim fills a
+// struct field only if its name is the field's name exactly. encoding/json would let the claim NAME, or ſub with a long
+// s, fill a field name or sub. Types with an UnmarshalJSON of their own decode what is below them as they like.
+//
+// Claim names are the provider's, sometimes its users' choice: in a map, treat them as data. A [json.RawMessage] gets
+// the claims as they stand.
+func (t *IDToken) Claims(v any) error {
+	if t.payload() == "" {
+		return because(ErrMalformed, "there is no token")
+	}
+	return strictjson.Unmarshal(t.payload(), v)
+}
 
 // Raw returns the JWS as it came, for id_token_hint. It is "" for a token that was kept without its signature.
-func (t *IDToken) Raw() string { return t.state.raw }
+func (t *IDToken) Raw() string {
+	if t == nil || t.state == nil {
+		return ""
+	}
+	return t.state.raw
+}
 
 // Receipt tells how the token was verified.
-func (t *IDToken) Receipt() Receipt { return Receipt{} }
+func (t *IDToken) Receipt() Receipt {
+	if t == nil || t.state == nil {
+		return Receipt{}
+	}
+	s := t.state
+	r := Receipt{Algorithm: s.algorithm, KeyID: s.keyID, Signature: s.signature, Total: s.total}
+	for i := range rules {
+		if s.passed&(1<<i) != 0 {
+			r.Rules = append(r.Rules, rules[i].Rule)
+		}
+	}
+	return r
+}
+
+func (t *IDToken) payload() string {
+	if t == nil || t.state == nil {
+		return ""
+	}
+	return t.state.payload
+}
 
 // Receipt tells how a token was verified. It holds no secret. Rules is empty for a token that was not verified by this
 // process but restored from a session.

@@ -129,3 +129,12 @@ func (s *scanner) members(dst Object) (Object, error) {
 	}
 	return dst, nil
 }
+
+// Map returns the values by name, for many lookups.
+func (o Object) Map() map[string]Value {
+	m := make(map[string]Value, len(o))
+	for _, member := range o {
+		m[member.Name] = member.Value
+	}
+	return m
+}
