@@ -19,10 +19,10 @@ type api struct {
 	client  *http.Client
 	issuers []string
 	mu      sync.Mutex
-	tokens  []string // guarded by mu: every token that was accepted, in order
+	tokens  map[string][]string // guarded by mu: every token that was accepted, in order, by client
 }
 
-func newAPI() *api { return &api{} }
+func newAPI() *api { return &api{tokens: map[string][]string{}} }
 
 // resources are the APIs that the provider knows, by identifier, as oidc-provider wants them.
 func (a *api) resources() map[string]any {
@@ -40,11 +40,17 @@ func (a *api) trust(client *http.Client, issuers map[string]string) {
 	}
 }
 
-// accepted are the tokens that the API has accepted so far.
-func (a *api) accepted() []string {
+// accepted are the tokens of a client that the API has accepted so far.
+func (a *api) accepted(clientID string) []string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return slices.Clone(a.tokens)
+	return slices.Clone(a.tokens[clientID])
+}
+
+// accessClaims are the claims of an access token (RFC 9068) that the API looks at.
+type accessClaims struct {
+	jwt.Claims
+	ClientID string `json:"client_id"`
 }
 
 func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -61,14 +67,14 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	a.mu.Lock()
-	a.tokens = append(a.tokens, raw)
+	a.tokens[claims.ClientID] = append(a.tokens[claims.ClientID], raw)
 	a.mu.Unlock()
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(map[string]any{"resource": r.URL.Path, "sub": claims.Subject, "aud": claims.Audience})
 }
 
 // verify is RFC 9068 as far as a test needs it: signature, typ, issuer, audience and time.
-func (a *api) verify(r *http.Request, raw string) (*jwt.Claims, error) {
+func (a *api) verify(r *http.Request, raw string) (*accessClaims, error) {
 	token, err := jwt.ParseSigned(raw, []jose.SignatureAlgorithm{jose.RS256})
 	if err != nil {
 		return nil, fmt.Errorf("access token: %w", err)
@@ -87,7 +93,7 @@ func (a *api) verify(r *http.Request, raw string) (*jwt.Claims, error) {
 	if err != nil {
 		return nil, err
 	}
-	var claims jwt.Claims
+	var claims accessClaims
 	if err := token.Claims(keys, &claims); err != nil {
 		return nil, fmt.Errorf("access token: %w", err)
 	}

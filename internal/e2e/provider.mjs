@@ -57,7 +57,7 @@ function settings(entry) {
       rpInitiatedLogout: {
         enabled: true,
         logoutSource: (ctx, form) => {
-          ctx.body = page('Log out?', `${form}<button id="logout" type="submit" form="op.logoutForm" name="logout" value="yes">Log out</button>`);
+          ctx.body = page('Log out?', `${form}<button id="end" type="submit" form="op.logoutForm" name="logout" value="yes">Log out</button>`);
         },
       },
       resourceIndicators: {
@@ -78,9 +78,9 @@ async function interact(provider, req, res) {
   const action = `/interaction/${details.uid}`;
   if (req.method !== 'POST') {
     const body = details.prompt.name === 'login'
-      ? `<form method="post" action="${action}"><input id="login" name="login" autofocus autocomplete="username"><button id="submit">Log in</button></form>`
+      ? `<form method="post" action="${action}"><input id="username" name="login" autofocus autocomplete="username"><button id="continue">Log in</button></form>`
       : `<p>Scopes: <span id="scopes">${escape(details.params.scope)}</span></p><form method="post" action="${action}">
-         <button id="submit" name="consent" value="yes">Allow</button><button id="deny" name="consent" value="no">Deny</button></form>`;
+         <button id="allow" name="consent" value="yes">Allow</button><button id="deny" name="consent" value="no">Deny</button></form>`;
     res.writeHead(200, { 'content-type': 'text/html', 'cache-control': 'no-store' });
     res.end(page(details.prompt.name === 'login' ? 'Log in' : 'Allow access?', body));
     return;

@@ -157,14 +157,27 @@ func (p *provider) register(t *testing.T, host string, metadata map[string]any) 
 // calls lists what reached the provider for a client: its authorization requests and its calls to the token endpoint.
 func (p *provider) calls(t *testing.T, clientID, path string) []call {
 	t.Helper()
+	return slices.DeleteFunc(p.all(t), func(c call) bool {
+		return c.Path != path || (c.Client != clientID && c.Query["client_id"] != clientID)
+	})
+}
+
+// logouts lists the logout requests that lead back to a site.
+func (p *provider) logouts(t *testing.T, site string) []call {
+	t.Helper()
+	return slices.DeleteFunc(p.all(t), func(c call) bool {
+		return c.Path != "/logout" || !strings.HasPrefix(c.Query["post_logout_redirect_uri"], site+"/")
+	})
+}
+
+func (p *provider) all(t *testing.T) []call {
+	t.Helper()
 	body, _ := p.ask(t, http.MethodGet, "/calls", nil)
 	var all []call
 	if err := json.Unmarshal(body, &all); err != nil {
 		t.Fatal(err)
 	}
-	return slices.DeleteFunc(all, func(c call) bool {
-		return c.Path != path || (c.Client != clientID && c.Query["client_id"] != clientID)
-	})
+	return all
 }
 
 func (p *provider) ask(t *testing.T, verb, path string, body io.Reader) ([]byte, int) {

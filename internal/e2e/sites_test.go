@@ -2,7 +2,6 @@ package e2e_test
 
 import (
 	"net/http"
-	"slices"
 	"strings"
 	"sync"
 )
@@ -12,8 +11,12 @@ type sites struct {
 	port     string
 	mu       sync.Mutex
 	handlers map[string]http.Handler // guarded by mu; by host name
+	before   map[string]intercept    // guarded by mu; by host name
 	seen     []visit                 // guarded by mu
 }
+
+// intercept may answer a request in the app's place.
+type intercept func(http.ResponseWriter, *http.Request) bool
 
 // visit is one request that reached an app: what the browser really sent.
 type visit struct {
@@ -33,6 +36,13 @@ func (s *sites) handle(name string, h http.Handler) {
 	s.handlers[host(name)] = h
 }
 
+// intercept lets f answer what would reach an app; nil ends it.
+func (s *sites) intercept(name string, f intercept) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.before[host(name)] = f
+}
+
 func (s *sites) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	name, _, _ := strings.Cut(r.Host, ":")
 	v := visit{host: name, verb: r.Method, path: r.URL.Path, header: r.Header.Clone(), values: map[string]string{}}
@@ -42,8 +52,11 @@ func (s *sites) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	s.mu.Lock()
 	s.seen = append(s.seen, v)
-	h := s.handlers[name]
+	h, before := s.handlers[name], s.before[name]
 	s.mu.Unlock()
+	if before != nil && before(w, r) {
+		return
+	}
 	if h == nil {
 		http.NotFound(w, r)
 		return
@@ -52,14 +65,16 @@ func (s *sites) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // visits are the requests with this method and path that reached an app, in order.
-func (s *sites) visits(name, verb, path string) []visit {
+func (s *sites) visits(name, verb, path string) []visit { return s.at(host(name), verb, path) }
+
+func (s *sites) at(host, verb, path string) []visit {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var found []visit
 	for _, v := range s.seen {
-		if v.host == host(name) && v.verb == verb && v.path == path {
+		if v.host == host && v.verb == verb && v.path == path {
 			found = append(found, v)
 		}
 	}
-	return slices.Clip(found)
+	return found
 }

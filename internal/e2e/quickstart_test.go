@@ -1,0 +1,148 @@
+package e2e_test
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
+)
+
+// TestQuickstart is what somebody does who has just typed go run ./examples/quickstart: it clicks through the program
+// in a real browser. Its pages complain about nothing, and fit on a phone.
+func TestQuickstart(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	base := quickstart(t)
+	b := w.profile(t)
+	b.open(base)
+	b.looks("quickstart-landing")
+	b.click("a.button.main")
+	b.see("#username")
+	b.looks("quickstart-login")
+	b.click("button[value=login]")
+	b.see("#s7")
+	b.looks("quickstart-flow")
+	text := strings.ToLower(read(b, visible))
+	for _, want := range []string{"nonce", "c_hash", "3.3.2.10", "3.3.3.6", "bearer", "second"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the flow page says nothing of %q", want)
+		}
+	}
+	if shown := read(b, chromedp.Evaluate[bool](`!!document.querySelector("li.failed")`)); shown {
+		t.Error("a check of an honest login is shown as failed")
+	}
+	read(b, chromedp.Reload())
+	b.see("#s7")
+	b.quiet()
+
+	b.click("a[href^='/attack/']")
+	b.see("h1")
+	if b.where(); strings.Contains(b.where(), "127.0.0.1") {
+		b.click("button[value=login]")
+		b.see("a[href]")
+	}
+	b.looks("quickstart-attack")
+	b.forget() // the console reports the status 400 of a refused callback
+
+	b.open(base)
+	b.see("h1")
+	b.click("form[method=post] button")
+	b.see("button")
+	b.looks("quickstart-logout")
+	b.click("button")
+	b.see("a[href]")
+	b.looks("quickstart-logged-out")
+	if got := b.where(); !strings.HasPrefix(got, base) {
+		t.Errorf("the logout ended at %s", got)
+	}
+	b.quiet()
+}
+
+var address = regexp.MustCompile(`http://localhost:\d+`)
+
+// quickstart builds and starts the program on a free port and returns the address that it prints.
+func quickstart(t *testing.T) string {
+	t.Helper()
+	binary := filepath.Join(t.TempDir(), "quickstart")
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "./examples/quickstart")
+	build.Dir = filepath.Join("..", "..")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	program := exec.CommandContext(ctx, binary)
+	program.Env = append(program.Environ(), "LISTEN=localhost:0")
+	out, err := program.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	program.Stderr = program.Stdout
+	if err := program.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cancel(); _ = program.Wait() })
+	found := make(chan string, 1)
+	go func() {
+		defer close(found)
+		lines := bufio.NewScanner(out)
+		for lines.Scan() {
+			if a := address.FindString(lines.Text()); a != "" {
+				found <- a
+				_, _ = io.Copy(io.Discard, out)
+				return
+			}
+		}
+	}()
+	select {
+	case a, ok := <-found:
+		if !ok {
+			t.Fatal("the program ended without an address")
+		}
+		return a
+	case <-time.After(20 * time.Second):
+		t.Fatal("the program prints no address")
+	}
+	return ""
+}
+
+// looks takes pictures of the page on a desktop and, light and dark, on a phone, and fails the test if the page is
+// wider than the phone.
+func (b *tab) looks(name string) {
+	b.t.Helper()
+	b.screenshot(name + "-desktop")
+	for _, scheme := range []string{"light", "dark"} {
+		read(b, chromedp.EmulateViewport(390, 844, chromedp.EmulateScale(2)))
+		read(b, scheming(scheme))
+		b.screenshot(name + "-phone-" + scheme)
+		wide := read(b, chromedp.Evaluate[int](`document.documentElement.scrollWidth`))
+		if wide > 390 {
+			b.t.Errorf("%s is %d pixels wide on a phone of 390\n%s", name, wide, read(b, chromedp.Evaluate[string](widest)))
+		}
+	}
+	read(b, scheming(""))
+	read(b, chromedp.EmulateReset())
+}
+
+// widest names the elements that stick out.
+const widest = `[...document.querySelectorAll("body *")].filter(e => e.getBoundingClientRect().right > 390)
+	.map(e => e.tagName + "." + e.className + ": " + e.textContent.trim().slice(0, 60)).slice(0, 8).join("\n")`
+
+func scheming(scheme string) chromedp.Action[chromedp.Void] {
+	return chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+		p := emulation.SetEmulatedMediaParams{}
+		if scheme != "" {
+			p.Features = []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}
+		}
+		_, err := cdp.Call(ctx, t, emulation.SetEmulatedMedia, p)
+		return err //nolint:wrapcheck // chromedp names the command
+	})
+}
