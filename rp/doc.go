@@ -1,0 +1,31 @@
+// Package rp is an OpenID Connect relying party for the Hybrid Flow (OpenID Connect Core 1.0, section 3.3): the provider
+// answers on two channels, the browser and the token endpoint, and this package proves that both answers belong
+// together. It speaks to the provider and knows no handler, cookie or session; package middleware has those.
+//
+// A login is four steps, each of which takes the value of the step before:
+//
+//	q, err := client.NewAuthRequest(ctx, rp.AuthOptions{})   // keep q.Bytes() with this browser, send it to q.Redirect()
+//	a, err := client.VerifyResponse(ctx, q, r.PostForm)      // the browser's answer: every front-channel check
+//	t, err := client.Exchange(ctx, a)                        // the code, spent at most once; both ID Tokens match
+//	t, err = client.Refresh(ctx, t, rp.Target{})             // later
+//
+// The wrong order does not work: only these functions make the values, and the zero values are refused. What leaves the
+// process does so as Bytes, sealed by the caller, and comes back by a Parse method that refuses what belongs to another
+// issuer, client or redirect URI.
+//
+// # Events
+//
+// Config.Observe sees each step as an [Event]. The names are a closed list:
+//
+//   - discovery: the provider's metadata was fetched
+//   - keys: the provider's key set was fetched
+//   - auth_request: a request was made
+//   - auth_response: an answer was checked; the receipt is that of the first ID Token
+//   - error_without_issuer: an error answer lacked the iss that it should have; it was taken as an error even so
+//   - exchange: a code was exchanged; the receipt is that of the second ID Token
+//   - refresh: tokens were refreshed; the receipt is that of the new ID Token, if one came
+//   - userinfo: the UserInfo endpoint was asked
+//   - end_session: a logout request was made
+//
+// Event.Code is "" for a step that succeeded, else the [ErrorCode] of its error, again a closed list.
+package rp

@@ -1,0 +1,157 @@
+package rp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/twofold-auth/twofold/internal/limitbody"
+)
+
+// Limits of what a provider may send us. A timeout covers one request with its body.
+const (
+	requestTimeout  = 10 * time.Second
+	maxConnsPerHost = 100 // a slow token endpoint must not eat the process
+	maxHeaderBytes  = 64 << 10
+	maxMetadata     = 1 << 20
+	maxKeys         = 8 << 20
+	maxTokens       = 1 << 20
+	maxUserInfo     = 1 << 20
+)
+
+// newHTTPClient takes the transport and the timeout of the application's client, and nothing else: no cookies travel
+// and no redirect is followed, because both would carry secrets to places that nobody named.
+func newHTTPClient(given *http.Client) *http.Client {
+	client := &http.Client{
+		Timeout:       requestTimeout,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	if given != nil && given.Timeout > 0 {
+		client.Timeout = given.Timeout
+	}
+	if given != nil && given.Transport != nil {
+		client.Transport = given.Transport
+		return client
+	}
+	client.Transport = newTransport()
+	return client
+}
+
+func newTransport() http.RoundTripper {
+	std, ok := http.DefaultTransport.(*http.Transport)
+	if !ok {
+		return http.DefaultTransport // the application replaced it
+	}
+	t := std.Clone()
+	t.MaxConnsPerHost = maxConnsPerHost
+	t.MaxIdleConnsPerHost = 16
+	t.MaxResponseHeaderBytes = maxHeaderBytes
+	return t
+}
+
+// answer is a whole HTTP response, within its limit.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+// mediaType is the answer's Content-Type without parameters, in lower case; "" if there is none that can be read.
+func (a *answer) mediaType() string {
+	t, _, err := mime.ParseMediaType(a.header.Get("Content-Type"))
+	if err != nil {
+		return ""
+	}
+	return t
+}
+
+// send sends r and reads the answer. No error of it holds a body, a query or a header.
+func (c *Client) send(r *http.Request, limit int64) (*answer, error) {
+	resp, err := c.http.Do(r)
+	if err != nil {
+		return nil, unreachable(r.URL, err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := limitbody.Read(resp.Body, limit)
+	if errors.Is(err, limitbody.ErrTooLarge) {
+		return nil, fmt.Errorf("%s: %w", place(r.URL), err)
+	}
+	if err != nil {
+		return nil, unreachable(r.URL, err)
+	}
+	return &answer{status: resp.StatusCode, header: resp.Header, body: body}, nil
+}
+
+// get fetches a public document. Anything but a 200 that is not HTML is an error.
+func (c *Client) get(ctx context.Context, rawURL string, limit int64) (*answer, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, rawURL, http.NoBody)
+	if err != nil {
+		return nil, err
+	}
+	r.Header.Set("Accept", "application/json")
+	a, err := c.send(r, limit)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkDocument(r.URL, a.status, a.mediaType()); err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+func checkDocument(u *url.URL, status int, mediaType string) error {
+	switch {
+	case status >= 500 || status == http.StatusTooManyRequests:
+		return fmt.Errorf("%s: %w: status %d", place(u), ErrUnavailable, status)
+	case status >= 300 && status < 400:
+		return fmt.Errorf("%s: status %d: redirects are not followed", place(u), status)
+	case status != http.StatusOK:
+		return fmt.Errorf("%s: status %d", place(u), status)
+	case mediaType == "text/html":
+		return fmt.Errorf("%s: answered a web page", place(u))
+	}
+	return nil
+}
+
+// newForm makes a POST of a form that may hold secrets.
+func newForm(ctx context.Context, rawURL string, form url.Values) (*http.Request, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, rawURL, http.NoBody)
+	if err != nil {
+		return nil, err
+	}
+	setForm(r, form)
+	return r, nil
+}
+
+func setForm(r *http.Request, form url.Values) {
+	body := form.Encode()
+	r.Body = io.NopCloser(strings.NewReader(body))
+	r.ContentLength = int64(len(body))
+	r.GetBody = nil // net/http sends again, by itself, what it can rewind: a code is never sent twice
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+}
+
+// unreachable wraps a transport error without the query that *url.Error prints.
+func unreachable(u *url.URL, err error) error {
+	if e, ok := errors.AsType[*url.Error](err); ok {
+		err = e.Err
+	}
+	return fmt.Errorf("%s: %w: %w", place(u), ErrUnavailable, err)
+}
+
+// unavailable marks err as [ErrUnavailable], once.
+func unavailable(err error) error {
+	if errors.Is(err, ErrUnavailable) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrUnavailable, err)
+}
+
+// place names an endpoint in an error.
+func place(u *url.URL) string { return u.Scheme + "://" + u.Host + u.Path }

@@ -1,0 +1,203 @@
+package rp
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"iter"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/twofold-auth/twofold/verify"
+)
+
+// The key set's times. A set is renewed after its Cache-Control max-age, within freshLeast and freshMost, and is no
+// longer used keysMaxAge after it was fetched, so that a key that the provider withdrew ends with it.
+const (
+	freshLeast   = 5 * time.Minute
+	freshMost    = 24 * time.Hour
+	freshDefault = time.Hour
+	keysMaxAge   = 48 * time.Hour
+)
+
+// The token bucket of refetches. Whoever has no login to finish cannot make us ask the provider more often; a provider
+// that rotates twice within seconds is still followed.
+const (
+	bucketSize   = 4
+	bucketRefill = 30 * time.Second
+	askedPause   = 30 * time.Second // the same kid of the same set is not asked for again
+)
+
+// keys is one copy of the provider's key set.
+type keys struct {
+	list []verify.Key
+	byID map[string][]verify.Key
+	sum  [sha256.Size]byte // of the document: tells one set from the next
+}
+
+// keySet is the provider's key set, fetched when it is needed. It implements [verify.KeySet].
+type keySet struct {
+	client *Client
+	cached *cached[keys]
+
+	// guarded by cached.mu
+	bucket   int
+	refilled time.Time
+	asked    map[string]asking
+}
+
+// asking remembers for which set a kid was asked for, and when.
+type asking struct {
+	sum [sha256.Size]byte
+	at  time.Time
+}
+
+func newKeySet(c *Client) *keySet {
+	s := &keySet{client: c, bucket: bucketSize, asked: map[string]asking{}}
+	s.cached = &cached[keys]{fetch: s.fetch, maxAge: keysMaxAge, now: c.cfg.Now, work: c.work}
+	return s
+}
+
+// Keys implements [verify.KeySet].
+func (s *keySet) Keys(ctx context.Context, _, kid string) iter.Seq2[verify.Key, error] {
+	return func(yield func(verify.Key, error) bool) {
+		set, err := s.cached.get(ctx)
+		if err != nil {
+			yield(verify.Key{}, err)
+			return
+		}
+		if !set.yield(kid, yield) {
+			return
+		}
+		set, err = s.newer(ctx, set, kid)
+		if err != nil {
+			yield(verify.Key{}, err)
+			return
+		}
+		if set != nil {
+			set.yield(kid, yield)
+		}
+	}
+}
+
+// yield passes on the candidates for kid and reports whether more are wanted.
+func (k *keys) yield(kid string, yield func(verify.Key, error) bool) bool {
+	candidates := k.list
+	if kid != "" {
+		candidates = k.byID[kid]
+	}
+	for _, key := range candidates {
+		if !yield(key, nil) {
+			return false
+		}
+	}
+	return true
+}
+
+// newer returns another set than have, because no key of have fits; nil if there is none, or if we may not ask now. A
+// fetch that others started may have begun before the provider's rotation: then one of our own follows.
+func (s *keySet) newer(ctx context.Context, have *keys, kid string) (*keys, error) {
+	same := func(k *keys) bool { return k.sum == have.sum }
+	for range 2 {
+		own := false
+		flight := s.cached.replace(ctx, same, func() bool { own = s.mayAsk(kid, have.sum); return own })
+		if flight != nil {
+			if err := flight.wait(ctx); err != nil {
+				return nil, err
+			}
+		}
+		if set := s.cached.peek(); set != nil && !same(set) {
+			return set, nil
+		}
+		if own || flight == nil {
+			break
+		}
+	}
+	return nil, nil
+}
+
+// mayAsk takes a token from the bucket, once for each kid of a set. cached.mu is held.
+func (s *keySet) mayAsk(kid string, sum [sha256.Size]byte) bool {
+	now := s.client.cfg.Now()
+	for k, a := range s.asked {
+		if now.Sub(a.at) >= askedPause {
+			delete(s.asked, k)
+		}
+	}
+	if a, ok := s.asked[kid]; ok && a.sum == sum {
+		return false
+	}
+	if back := int(now.Sub(s.refilled) / bucketRefill); s.bucket < bucketSize && back > 0 {
+		s.bucket = min(s.bucket+back, bucketSize)
+		s.refilled = s.refilled.Add(time.Duration(back) * bucketRefill)
+	}
+	if s.bucket == 0 {
+		return false
+	}
+	if s.bucket == bucketSize {
+		s.refilled = now
+	}
+	s.bucket--
+	s.asked[kid] = asking{sum: sum, at: now}
+	return true
+}
+
+// fetch reads the provider's key set once.
+func (s *keySet) fetch(ctx context.Context) (keys, time.Duration, error) {
+	start := s.client.cfg.Now()
+	set, fresh, err := s.load(ctx)
+	if err != nil {
+		err = fmt.Errorf("rp: key set: %w", unavailable(err))
+	}
+	s.client.observe(ctx, eventKeys, start, nil, err)
+	return set, fresh, err
+}
+
+func (s *keySet) load(ctx context.Context) (keys, time.Duration, error) {
+	p, err := s.client.provider.get(ctx)
+	if err != nil {
+		return keys{}, 0, err
+	}
+	a, err := s.client.get(ctx, p.endpoints.JWKS, maxKeys)
+	if err != nil {
+		return keys{}, 0, err
+	}
+	list, skipped, err := parseKeys(string(a.body))
+	if err != nil {
+		return keys{}, 0, err
+	}
+	set := keys{list: list, byID: map[string][]verify.Key{}, sum: sha256.Sum256(a.body)}
+	for _, key := range list {
+		set.byID[key.ID] = append(set.byID[key.ID], key)
+	}
+	s.logSkipped(set.sum, skipped)
+	return set, freshness(a.header.Get("Cache-Control")), nil
+}
+
+// logSkipped warns of keys that are not used, once for each set.
+func (s *keySet) logSkipped(sum [sha256.Size]byte, skipped []error) {
+	if old := s.cached.peek(); len(skipped) == 0 || (old != nil && old.sum == sum) {
+		return
+	}
+	first := skipped[0].Error()
+	s.client.cfg.Logger.Warn("rp: keys of the provider are skipped",
+		"issuer", s.client.cfg.Issuer, "count", len(skipped), "first", clean(first, maxDescription))
+}
+
+// freshness is how long a set is used without asking, by its Cache-Control.
+func freshness(header string) time.Duration {
+	fresh := freshDefault
+	for directive := range strings.SplitSeq(header, ",") {
+		name, value, _ := strings.Cut(strings.TrimSpace(directive), "=")
+		switch strings.ToLower(name) {
+		case "no-store", "no-cache":
+			return freshLeast
+		case "max-age":
+			if seconds, err := strconv.ParseInt(strings.Trim(value, `"`), 10, 64); err == nil && seconds >= 0 {
+				fresh = time.Duration(min(seconds, int64(freshMost/time.Second))) * time.Second
+			}
+		}
+	}
+	return min(max(fresh, freshLeast), freshMost)
+}

@@ -1,0 +1,105 @@
+package rp
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/twofold-auth/twofold/verify"
+)
+
+// Target says which API a token is for. The zero Target is the original grant.
+type Target struct {
+	Resource string   // RFC 8707; "" sends none
+	Scopes   []string // nil sends none: the scope that was granted (RFC 6749, section 6)
+}
+
+// Refresh gets a new access token with the refresh token of t, which stays as it is. If the provider sends no new
+// refresh token, the old one is kept; if it sends an ID Token, that is verified against the login's (Core 12.2) and
+// becomes the newest.
+//
+// [ErrNotVerified]; [ErrOtherClient]; [ErrNoRefreshToken]; an [*Error] if the provider refused: with the code
+// invalid_grant the refresh token is dead; [ErrUnavailable] if the provider could not be reached in time or answered
+// 5xx: t is as good as before, unless its refresh token was rotated before the answer was lost; [ErrTokenResponse]; a
+// [*verify.Error]: the new tokens are discarded, and the session should end. Concurrent calls with one t are not
+// merged: that is the caller's, who knows the session.
+//
+// See Core 12, https://openid.net/specs/openid-connect-core-1_0.html#RefreshTokens.
+func (c *Client) Refresh(ctx context.Context, t *Tokens, to Target) (*Tokens, error) {
+	start := c.cfg.Now()
+	next, renewed, err := c.refresh(ctx, t, to)
+	if err != nil {
+		err = fmt.Errorf("rp: refresh: %w", err)
+	}
+	c.observe(ctx, eventRefresh, start, c.receiptOf(renewed), err)
+	return next, err
+}
+
+func (c *Client) refresh(ctx context.Context, t *Tokens, to Target) (*Tokens, *verify.IDToken, error) {
+	if err := c.owns(t); err != nil {
+		return nil, nil, err
+	}
+	if t.token.RefreshToken == "" {
+		return nil, nil, ErrNoRefreshToken
+	}
+	form, err := to.form(t.token.RefreshToken)
+	if err != nil {
+		return nil, nil, err
+	}
+	response, err := c.grant(ctx, form, func() error { return nil })
+	if err != nil {
+		return nil, nil, err
+	}
+	next := c.tokens(response)
+	next.renewed, next.diff, next.login = t.renewed, t.diff, t.login
+	if next.token.RefreshToken == "" {
+		next.token.RefreshToken = t.token.RefreshToken
+	}
+	next.idToken.set(t.IDToken())
+	next.first.set(t.First())
+	if response.idToken == "" {
+		return next, nil, nil
+	}
+	renewed, err := c.policy.Refreshed(ctx, response.idToken, t.IDToken())
+	if err != nil {
+		return nil, nil, err
+	}
+	original := claimsOf(t.IDToken(), kept).over(t.login)
+	if err := original.compare(renewed); err != nil {
+		return nil, nil, err
+	}
+	next.idToken.set(renewed)
+	next.renewed, next.diff = true, nil
+	next.login = original.without(claimsOf(renewed, kept))
+	return next, renewed, nil
+}
+
+// owns says whether t was made by this client.
+func (c *Client) owns(t *Tokens) error {
+	switch {
+	case t == nil || !t.verified:
+		return ErrNotVerified
+	case t.binding != c.binding:
+		return ErrOtherClient
+	}
+	return nil
+}
+
+func (to Target) form(refreshToken string) (url.Values, error) {
+	form := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {refreshToken}}
+	if to.Resource != "" {
+		if err := absoluteURI(to.Resource); err != nil {
+			return nil, optionError("Target.Resource: %w", err)
+		}
+		form.Set("resource", to.Resource)
+	}
+	if to.Scopes == nil {
+		return form, nil
+	}
+	if err := validateList("Target.Scopes", to.Scopes, scopeToken); err != nil {
+		return nil, optionError("%w", err)
+	}
+	form.Set("scope", strings.Join(to.Scopes, " "))
+	return form, nil
+}
