@@ -2,69 +2,213 @@ package optest
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 	"time"
 )
 
+const (
+	maxRedirects = 20      // as in Chromium
+	maxSteps     = 60      // requests of one navigation, self-submitting pages included
+	maxPage      = 8 << 20 // bytes
+)
+
+// ErrBlocked is what a navigation ends with that a browser refuses: a form that the page's Content-Security-Policy does
+// not let go there (nor be redirected there, as Chromium has it), or one from https to http on a host that is not loopback.
+var ErrBlocked = errors.New("optest: the browser blocks this")
+
 // Browser is a browser without a screen: one cookie jar with the rules of Chromium (SameSite, Secure, __Host-), redirects,
-// forms that submit themselves, and relay pages that post the fragment. Its fields are set before first use; its methods
-// are safe for concurrent use, as the tabs of a browser are.
+// forms that submit themselves, and relay pages that post the fragment of their address.
+//
+// It runs no scripts. A page with exactly one form and an inline script that calls submit, and that the page's
+// Content-Security-Policy permits, is taken as a form that submits itself; if the script reads location.hash, the
+// parameters of the fragment are added to the form first, and without a fragment nothing happens.
+//
+// Its fields are set before first use; its methods are safe for concurrent use, as the tabs of a browser are.
 type Browser struct {
-	// Stop, if not nil, is asked before each request. At true nothing is sent: the page that led there is returned, and
-	// can be submitted later, by another browser too.
+	// Stop, if not nil, is asked before each request. At true nothing is sent: the page that led there is returned (a
+	// redirect's own answer, if it was one), and can be submitted later, by another browser too.
 	Stop func(method string, u *url.URL) bool
-	// NoScript switches scripts off: forms do not submit themselves.
+	// NoScript switches scripts off: forms do not submit themselves, and noscript elements are part of the page.
 	NoScript bool
 	// Now is the clock of the cookie jar; nil is time.Now.
 	Now func() time.Time
+
+	client *http.Client
+	jar    jar
 }
 
 // NewBrowser returns a browser with an empty jar. It uses the Transport and the Timeout of c; nil: the default transport
 // and 10 s. For a TLS server pass [Server.Client].
-func NewBrowser(c *http.Client) *Browser { return nil }
+func NewBrowser(c *http.Client) *Browser {
+	b := &Browser{client: &http.Client{
+		Timeout:       10 * time.Second,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
+	if c != nil {
+		b.client.Transport, b.client.Timeout = c.Transport, c.Timeout
+	}
+	return b
+}
+
+func (b *Browser) now() time.Time {
+	if b.Now != nil {
+		return b.Now()
+	}
+	return systemNow()
+}
 
 // Open navigates as if the user had typed the address.
-func (b *Browser) Open(ctx context.Context, address string) (*Page, error) { return nil, nil }
-
-// Click follows a link from a page; href may be relative.
-func (b *Browser) Click(ctx context.Context, p *Page, href string) (*Page, error) { return nil, nil }
-
-// Submit fills in and submits the first form of the page that has all the fields; if none has, the first form. A button
-// is named as a field, for example {"action": {"cancel"}}.
-func (b *Browser) Submit(ctx context.Context, p *Page, fields url.Values) (*Page, error) {
-	return nil, nil
+func (b *Browser) Open(ctx context.Context, address string) (*Page, error) {
+	u, err := parseAddress(nil, address)
+	if err != nil {
+		return nil, err
+	}
+	return b.run(ctx, &navigation{method: http.MethodGet, target: u, gesture: true}, nil)
 }
 
-// SubmitForm submits a form that may stand on the page or not. f.Action may be relative to the page.
-func (b *Browser) SubmitForm(ctx context.Context, p *Page, f Form) (*Page, error) { return nil, nil }
+// Click follows a link from a page; href may be relative. It need not stand on the page.
+func (b *Browser) Click(ctx context.Context, p *Page, href string) (*Page, error) {
+	return b.leave(ctx, p, http.MethodGet, href, nil, true)
+}
 
-// Refresh does what the page's Refresh header or meta element asks for, which Open and Submit do not.
-func (b *Browser) Refresh(ctx context.Context, p *Page) (*Page, error) { return nil, nil }
+// Submit fills in and submits the first form of the page that has all the fields; if none has, the first form, with the
+// fields added. The button that is pressed is a field too if it has a name, for example {"action": {"cancel"}}.
+func (b *Browser) Submit(ctx context.Context, p *Page, fields url.Values) (*Page, error) {
+	forms := p.Forms()
+	if len(forms) == 0 {
+		return nil, fmt.Errorf("optest: there is no form on %s (status %d)", p.URL, p.Status)
+	}
+	i := max(0, slices.IndexFunc(forms, func(f Form) bool { return f.has(fields) }))
+	form := forms[i]
+	for name, values := range fields {
+		form.Fields[name] = values
+	}
+	return b.SubmitForm(ctx, p, form)
+}
+
+// SubmitForm submits a form from a page; it need not stand on the page. Its action may be relative.
+func (b *Browser) SubmitForm(ctx context.Context, p *Page, f Form) (*Page, error) {
+	return b.leave(ctx, p, f.Method, f.Action, f.Fields, true)
+}
+
+// Refresh does what the page's Refresh header or meta element asks for, at once. The other methods never do.
+func (b *Browser) Refresh(ctx context.Context, p *Page) (*Page, error) {
+	target, ok := p.refresh()
+	if !ok {
+		return nil, fmt.Errorf("optest: %s asks for no refresh", p.URL)
+	}
+	return b.leave(ctx, p, http.MethodGet, target, nil, false)
+}
 
 // Cookies returns the cookies that are kept for an address, with their attributes, whatever their SameSite is.
-func (b *Browser) Cookies(address string) []*http.Cookie { return nil }
-
-// Page is where a navigation ended.
-type Page struct {
-	URL     string // with the fragment
-	Status  int
-	Header  http.Header
-	Body    []byte
-	History []string // every URL of the navigation in order; the last one is URL
+func (b *Browser) Cookies(address string) []*http.Cookie {
+	u, err := parseAddress(nil, address)
+	if err != nil {
+		return nil
+	}
+	return b.jar.list(u, b.now())
 }
 
-// Form is a form of a page.
-type Form struct {
-	ID, Action, Method string     // Action as it is written, Method GET or POST
-	Fields             url.Values // what would be sent if no button had a name
+// SetCookies puts cookies into the jar as if the address had sent them, by the same rules; a negative MaxAge deletes.
+func (b *Browser) SetCookies(address string, cookies ...*http.Cookie) {
+	u, err := parseAddress(nil, address)
+	if err != nil {
+		return
+	}
+	for _, c := range cookies {
+		b.jar.set(u, c, b.now())
+	}
 }
 
-// Link is a link of a page.
-type Link struct{ Href, Text string }
+// leave starts a navigation from a page.
+func (b *Browser) leave(ctx context.Context, p *Page, method, href string, form url.Values, gesture bool) (*Page, error) {
+	n, err := p.navigation(method, href, form)
+	if err != nil {
+		return nil, err
+	}
+	n.gesture = gesture
+	return b.run(ctx, n, p)
+}
 
-// Forms returns the forms of the page.
-func (p *Page) Forms() []Form { return nil }
+// run navigates until a page stays.
+func (b *Browser) run(ctx context.Context, n *navigation, from *Page) (*Page, error) {
+	var history []string
+	for range maxSteps {
+		if err := n.blocked(); err != nil {
+			return nil, err
+		}
+		if b.Stop != nil && from != nil && b.Stop(n.method, n.target) {
+			from.History = append(slices.Clip(history), from.URL)
+			if len(history) > 0 {
+				from.History = history
+			}
+			return from, nil
+		}
+		page, err := b.load(ctx, n)
+		if err != nil {
+			return nil, err
+		}
+		history = append(history, page.URL)
+		page.History = slices.Clone(history)
+		from = page
+		next, err := b.next(n, page)
+		if err != nil || next == nil {
+			return page, err
+		}
+		n = next
+	}
+	return nil, fmt.Errorf("optest: no end after %d requests: %s", maxSteps, strings.Join(history[len(history)-4:], " → "))
+}
 
-// Links returns the links of the page.
-func (p *Page) Links() []Link { return nil }
+// next returns the navigation that a page or a redirect leads to by itself, or nil.
+func (b *Browser) next(n *navigation, page *Page) (*navigation, error) {
+	if location := page.Header.Get("Location"); location != "" && redirects(page.Status) {
+		if len(n.passed) >= maxRedirects {
+			return nil, fmt.Errorf("optest: more than %d redirects, the last one to %s", maxRedirects, location)
+		}
+		return n.redirected(page, location)
+	}
+	form, ok := page.selfSubmitting()
+	if !ok {
+		return nil, nil
+	}
+	return page.navigation(form.Method, form.Action, form.Fields)
+}
+
+func redirects(status int) bool {
+	return slices.Contains([]int{301, 302, 303, 307, 308}, status)
+}
+
+// load sends one request and keeps the cookies of its answer.
+func (b *Browser) load(ctx context.Context, n *navigation) (*Page, error) {
+	request, err := n.request(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if cookies := b.jar.header(n, b.now()); cookies != "" {
+		request.Header.Set("Cookie", cookies)
+	}
+	response, err := b.client.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	for _, line := range response.Header["Set-Cookie"] {
+		if c, err := http.ParseSetCookie(line); err == nil {
+			b.jar.set(n.target, c, b.now())
+		}
+	}
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxPage))
+	if err != nil {
+		return nil, err
+	}
+	return &Page{
+		URL: n.target.String(), Status: response.StatusCode, Header: response.Header, Body: body, noScript: b.NoScript,
+	}, nil
+}

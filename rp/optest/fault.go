@@ -11,14 +11,15 @@ import (
 //
 // Tokens are signed after the function has run: wherever the honest token stands in Params or JSON, the one made from
 // Header and Claims is put in its place. A token that the function replaced or deleted there stays replaced or deleted.
-// Changing Params or JSON changes no hash: the code can be swapped under a correct c_hash. NumericDate claims are int64.
+// If AccessClaims change, an at_hash that was left alone follows; nothing else changes a hash, so that the code can be
+// swapped under a c_hash that stays. The header's kid, left alone, follows its alg. NumericDate claims are int64.
 type Answer struct {
 	// Endpoint is the path below the issuer, such as "/oauth/token". An authorization response is "/authorize", also
-	// when a login page came first; the page itself is "/login".
+	// when a login page came first; the way to that page, and the page, are "/login".
 	Endpoint string
 	// Grant is the grant_type at /oauth/token: it tells a refresh from a code exchange. Elsewhere it is "".
 	Grant string
-	// Request is what the provider was asked; at /authorize the authorization request. For reading.
+	// Request is what the provider was asked; in an authorization response the authorization request. For reading.
 	Request Request
 
 	// Header and Claims are those of the ID Token; at /userinfo Claims is what is said about the user, and Header is
@@ -32,9 +33,9 @@ type Answer struct {
 
 	// Params are the parameters of an authorization response; nil elsewhere. Add a second value to send one twice.
 	Params url.Values
-	// Mode is the response mode: form_post, fragment or query.
+	// Mode is the response mode of an authorization response: form_post, fragment or query.
 	Mode string
-	// RedirectURI is where an authorization response or a logout goes.
+	// RedirectURI is where an authorization response goes.
 	RedirectURI string
 
 	// JSON are the members of a JSON answer: the token response, the discovery document, the JWK Set ("keys" is a
@@ -54,7 +55,11 @@ type Answer struct {
 	// Respond, if not nil, answers instead: redirects, endless bodies, one byte a second.
 	Respond http.HandlerFunc
 
-	issuer any
+	handler                *Handler
+	honestID, honestAccess string // as they stand in Params or JSON
+	honestKID, honestHash  string // the ID Token's kid and at_hash
+	honestStatus           int
+	posted                 bool // the request of this answer is a POST; Request may be an earlier one
 }
 
 // Request is what the provider received.
@@ -63,4 +68,72 @@ type Request struct {
 	URL    *url.URL
 	Header http.Header
 	Form   url.Values // the form in the body, not the query; nil if there was none
+}
+
+// Fault sets the function that may change each following answer; nil ends it. The function runs once for each answer,
+// never twice at the same time, so that it may count; it must not wait for another answer (use Delay).
+func (h *Handler) Fault(f func(*Answer)) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.fault = f
+}
+
+// lie runs the hook and signs again what it has changed.
+func (h *Handler) lie(a *Answer) {
+	h.faultMu.Lock()
+	defer h.faultMu.Unlock()
+	h.mu.Lock()
+	f := h.fault
+	h.mu.Unlock()
+	if f == nil {
+		return
+	}
+	f(a)
+	a.resign()
+	if a.Params != nil && a.Status == a.honestStatus {
+		a.Status = a.modeStatus()
+	}
+}
+
+func (a *Answer) resign() {
+	if a.AccessClaims != nil && a.honestAccess != "" {
+		header := mustEncode(a.AccessHeader)
+		made := a.handler.jws(algOf(header), header, mustEncode(a.AccessClaims))
+		a.handler.state.alias(a.honestAccess, made)
+		a.replace(a.honestAccess, made)
+		if a.honestHash != "" && a.Claims["at_hash"] == a.honestHash {
+			a.Claims["at_hash"] = HalfHash(a.handler.config.Algorithm, made)
+		}
+	}
+	if a.Claims != nil && a.honestID != "" {
+		a.replace(a.honestID, a.signed())
+	}
+}
+
+// signed makes the JWT of Header and Claims.
+func (a *Answer) signed() string {
+	if alg, ok := a.Header["alg"].(string); ok && kind(alg) != "" && a.honestKID != "" && a.Header["kid"] == a.honestKID {
+		a.Header["kid"] = a.handler.KeyID(alg)
+	}
+	sign := a.Sign
+	if sign == nil {
+		sign = a.JWS
+	}
+	return sign(mustEncode(a.Header), mustEncode(a.Claims))
+}
+
+// replace puts a token in the place of another one.
+func (a *Answer) replace(honest, made string) {
+	for _, values := range a.Params {
+		for i, v := range values {
+			if v == honest {
+				values[i] = made
+			}
+		}
+	}
+	for name, v := range a.JSON {
+		if v == honest { // both are strings, or they differ
+			a.JSON[name] = made
+		}
+	}
 }
