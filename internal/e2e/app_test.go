@@ -225,7 +225,10 @@ func (a *app) public(w http.ResponseWriter, _ *http.Request) { a.show(w, "Public
 
 func (a *app) account(w http.ResponseWriter, r *http.Request) {
 	s := middleware.FromContext(r.Context())
-	var claims struct{ Name, Email string }
+	var claims struct {
+		Name  string `json:"name"`
+		Email string `json:"email"`
+	}
 	if err := s.Claims(&claims); err != nil {
 		a.fail(w, err)
 		return

@@ -101,6 +101,7 @@ async function outcome(provider, details, fields) {
   const grant = (details.grantId && await provider.Grant.find(details.grantId))
     || new provider.Grant({ accountId: details.session.accountId, clientId: details.params.client_id });
   grant.addOIDCScope(details.params.scope);
+  grant.addOIDCClaims(details.prompt.details.missingOIDCClaims ?? []);
   for (const [resource, { scope }] of Object.entries(config.resources)) grant.addResourceScope(resource, scope);
   return { consent: { grantId: await grant.save() } };
 }
