@@ -30,7 +30,7 @@ func (w *work) run(ctx context.Context, f func(context.Context)) bool {
 		return false
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	release := context.AfterFunc(w.life, cancel)
+	release := context.AfterFunc(w.life, cancel) //nolint:contextcheck // w.life is the second end that f has
 	w.running.Go(func() {
 		defer cancel()
 		defer release()

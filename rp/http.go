@@ -44,9 +44,9 @@ func newHTTPClient(given *http.Client) *http.Client {
 }
 
 func newTransport() http.RoundTripper {
-	std, ok := http.DefaultTransport.(*http.Transport)
+	std, ok := http.DefaultTransport.(*http.Transport) //nolint:forbidigo // copied, for proxies and dialing
 	if !ok {
-		return http.DefaultTransport // the application replaced it
+		std = &http.Transport{Proxy: http.ProxyFromEnvironment}
 	}
 	t := std.Clone()
 	t.MaxConnsPerHost = maxConnsPerHost

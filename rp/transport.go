@@ -103,7 +103,7 @@ func (t *transport) send(r *http.Request, body io.ReadCloser, token *oauth2.Toke
 	clone.Header.Set("Authorization", "Bearer "+token.AccessToken)
 	base := t.base
 	if base == nil {
-		base = http.DefaultTransport
+		base = http.DefaultTransport //nolint:forbidigo // the API's client has its own time-out
 	}
 	return base.RoundTrip(clone)
 }

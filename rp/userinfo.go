@@ -124,9 +124,7 @@ func (c *Client) readUserInfo(ctx context.Context, a *answer, subject string) (*
 	}
 	raw := a.body
 	if c.cfg.UserInfoAlgorithm != "" {
-		claims, err := any(&c.userInfo).(interface {
-			UserInfo(context.Context, string, string) ([]byte, error)
-		}).UserInfo(ctx, string(a.body), subject)
+		claims, err := c.userInfo.UserInfo(ctx, string(a.body), subject)
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrUserInfo, err)
 		}

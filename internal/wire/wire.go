@@ -55,10 +55,10 @@ func (w *Writer) Text(v string) {
 		w.String(v)
 		return
 	}
-	w.b = append(w.b, byte(n))
+	w.b = append(w.b, byte(n)) //nolint:gosec // at most maxSegments
 	for segment := range strings.SplitSeq(v, ".") {
 		size := strict.DecodedLen(len(segment))
-		w.b = binary.AppendUvarint(w.b, uint64(size))
+		w.b = binary.AppendUvarint(w.b, uint64(size)) //nolint:gosec // a length
 		before := len(w.b)
 		var err error
 		w.b, err = strict.AppendDecode(w.b, []byte(segment))
