@@ -189,6 +189,6 @@ func (f *flight) wait(ctx context.Context) error {
 	case <-f.done:
 		return f.err
 	case <-ctx.Done():
-		return ctx.Err()
+		return fmt.Errorf("rp: %w: %w", ErrUnavailable, ctx.Err())
 	}
 }

@@ -144,5 +144,5 @@ func bindingOf(cfg Config) [bindingSize]byte {
 
 // unusable says why the provider's metadata stops us.
 func unusable(format string, a ...any) error {
-	return fmt.Errorf("rp: %w: %w", ErrMetadata, fmt.Errorf(format, a...))
+	return fmt.Errorf("%w: %w", ErrMetadata, fmt.Errorf(format, a...))
 }

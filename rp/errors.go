@@ -100,6 +100,7 @@ var codes = []struct {
 	{ErrMetadata, "metadata"},
 	{ErrUnsupported, "unsupported"},
 	{ErrClosed, "closed"},
+	{context.Canceled, "canceled"},
 	{verify.ErrKeySet, "unavailable"},
 	{ErrUnavailable, "unavailable"},
 	{verify.ErrMalformed, "id_token_malformed"},
@@ -123,7 +124,6 @@ var codes = []struct {
 	{verify.ErrClaim, "id_token_claim"},
 	{verify.ErrMismatch, "id_token_mismatch"},
 	{ErrTokenResponse, "token_response"},
-	{context.Canceled, "canceled"},
 	{context.DeadlineExceeded, "unavailable"},
 }
 

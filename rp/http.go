@@ -131,9 +131,11 @@ func newForm(ctx context.Context, rawURL string, form url.Values) (*http.Request
 
 func setForm(r *http.Request, form url.Values) {
 	body := form.Encode()
-	r.Body = io.NopCloser(strings.NewReader(body))
+	// net/http uses GetBody for a POST only if nothing of it left on a connection that the server had closed: without it
+	// logins would fail now and then, and with it no code is sent twice.
+	r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(body)), nil }
+	r.Body, _ = r.GetBody()
 	r.ContentLength = int64(len(body))
-	r.GetBody = nil // net/http sends again, by itself, what it can rewind: a code is never sent twice
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 }
 

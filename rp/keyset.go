@@ -167,6 +167,9 @@ func (s *keySet) load(ctx context.Context) (keys, time.Duration, error) {
 	if err != nil {
 		return keys{}, 0, err
 	}
+	if len(list) == 0 {
+		return keys{}, 0, fmt.Errorf("no usable key among %d", len(skipped))
+	}
 	set := keys{list: list, byID: map[string][]verify.Key{}, sum: sha256.Sum256(a.body)}
 	for _, key := range list {
 		set.byID[key.ID] = append(set.byID[key.ID], key)

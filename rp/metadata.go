@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -37,6 +38,9 @@ func (c *Client) fetchProvider(ctx context.Context) (provider, time.Duration, er
 		return p, 100 * 365 * 24 * time.Hour, err // they never change
 	}
 	p, err := c.discover(ctx)
+	if err != nil {
+		err = fmt.Errorf("rp: discovery: %w", err)
+	}
 	c.observe(ctx, eventDiscovery, start, nil, err)
 	return p, metadataFresh, err
 }
@@ -62,24 +66,24 @@ func discoveryError(err error) error {
 	if e, ok := errors.AsType[*oidc.IssuerMismatchError](err); ok {
 		return unusable("issuer is %q, configured is %q", clean(e.Discovered, maxDescription), e.Provided)
 	}
-	if e, ok := errors.AsType[*url.Error](err); ok {
-		if errors.Is(e.Err, errDocument) {
-			return unusable("%w", e.Err)
-		}
-		u, parseErr := url.Parse(e.URL)
-		if parseErr != nil {
-			u = &url.URL{}
-		}
-		if errors.Is(e.Err, ErrUnavailable) {
-			return e.Err
-		}
-		return unreachable(u, e.Err)
+	e, ok := errors.AsType[*url.Error](err)
+	switch {
+	case !ok:
+		return unusable("not a JSON document")
+	case errors.Is(e.Err, errDocument):
+		return unusable("%w", e.Err)
+	case errors.Is(e.Err, ErrUnavailable):
+		return e.Err
 	}
-	return unusable("not a JSON document")
+	u, err := url.Parse(e.URL)
+	if err != nil {
+		u = &url.URL{}
+	}
+	return unreachable(u, e.Err)
 }
 
 // errDocument marks an answer that came and is not a metadata document.
-var errDocument = errors.New("metadata")
+var errDocument = errors.New("unexpected answer")
 
 // metadataTransport is the leash on go-oidc's fetch: it asks at MetadataURL if there is one, and passes on nothing but
 // a complete 200 of a bearable size.
@@ -109,11 +113,11 @@ func (t *metadataTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 		if errors.Is(err, ErrUnavailable) {
 			return nil, err
 		}
-		return nil, errors.Join(errDocument, err)
+		return nil, fmt.Errorf("%w: %w", errDocument, err)
 	}
 	body, err := limitbody.Read(resp.Body, maxMetadata)
 	if errors.Is(err, limitbody.ErrTooLarge) {
-		return nil, errors.Join(errDocument, err)
+		return nil, fmt.Errorf("%w: %w", errDocument, err)
 	}
 	if err != nil {
 		return nil, err

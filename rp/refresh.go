@@ -56,6 +56,9 @@ func (c *Client) refresh(ctx context.Context, t *Tokens, to Target) (*Tokens, *v
 	if next.token.RefreshToken == "" {
 		next.token.RefreshToken = t.token.RefreshToken
 	}
+	if next.scope == "" && to.Scopes == nil {
+		next.scope = t.scope // "identical to the scope requested" (RFC 6749, sections 5.1 and 6)
+	}
 	next.idToken.set(t.IDToken())
 	next.first.set(t.First())
 	if response.idToken == "" {

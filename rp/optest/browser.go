@@ -144,10 +144,6 @@ func (b *Browser) run(ctx context.Context, n *navigation, from *Page) (*Page, er
 			return nil, err
 		}
 		if b.Stop != nil && from != nil && b.Stop(n.method, n.target) {
-			from.History = append(slices.Clip(history), from.URL)
-			if len(history) > 0 {
-				from.History = history
-			}
 			return from, nil
 		}
 		page, err := b.load(ctx, n)

@@ -50,7 +50,7 @@ func (j *jar) set(u *url.URL, c *http.Cookie, now time.Time) {
 	fresh.order = j.counter
 	j.cookies = slices.DeleteFunc(j.cookies, func(old *cookie) bool {
 		same := old.Name == fresh.Name && old.domain == fresh.domain && old.path == fresh.path && old.hostOnly == fresh.hostOnly
-		if same {
+		if same && old.Value == fresh.Value {
 			fresh.order, fresh.created = old.order, old.created
 		}
 		return same
