@@ -66,7 +66,7 @@ func missingNode() string {
 	if _, err := os.Stat(filepath.Join("node_modules", "oidc-provider")); err != nil {
 		return "oidc-provider: run npm ci in internal/e2e"
 	}
-	out, err := exec.Command(node(), "--version").Output() //nolint:noctx // prints its version and ends
+	out, err := exec.Command(node(), "--version").Output()
 	if err != nil {
 		return "Node.js 22 or later"
 	}
@@ -103,7 +103,7 @@ func newProvider(a *authority, resources map[string]any) (*provider, error) {
 }
 
 func (p *provider) run(config []byte) error {
-	p.process = exec.Command(node(), "provider.mjs") //nolint:noctx // ends when its standard input does
+	p.process = exec.Command(node(), "provider.mjs")
 	p.process.Stderr = p.stderr
 	stdin, err := p.process.StdinPipe()
 	if err != nil {
