@@ -31,7 +31,7 @@ var (
 func (q *AuthRequest) Bytes() []byte {
 	w := wire.NewWriter(formatRequest, 160)
 	w.Bytes(q.binding[:])
-	writeRequest(w, &q.requestState)
+	writeRequest(&w, &q.requestState)
 	return w.Done()
 }
 
@@ -44,7 +44,7 @@ func (c *Client) ParseAuthRequest(b []byte) (*AuthRequest, error) {
 		return nil, err
 	}
 	q := &AuthRequest{}
-	q.requestState, err = readRequest(r)
+	q.requestState, err = readRequest(&r)
 	q.binding = c.binding
 	if err != nil || r.Close() != nil || q.state == "" || q.nonce == "" {
 		return nil, errFormat
@@ -56,7 +56,7 @@ func (c *Client) ParseAuthRequest(b []byte) (*AuthRequest, error) {
 func (a *AuthResponse) Bytes() []byte {
 	w := wire.NewWriter(formatResponse, 2048)
 	w.Bytes(a.request.binding[:])
-	writeRequest(w, &a.request)
+	writeRequest(&w, &a.request)
 	w.Text(a.code)
 	w.Bool(a.idToken != nil)
 	if a.idToken != nil {
@@ -65,7 +65,7 @@ func (a *AuthResponse) Bytes() []byte {
 	w.Bool(a.access != nil)
 	if a.access != nil {
 		scope, _ := a.access.Extra("scope").(string)
-		writeAccess(w, a.access, scope)
+		writeAccess(&w, a.access, scope)
 	}
 	return w.Done()
 }
@@ -78,7 +78,7 @@ func (c *Client) ParseAuthResponse(b []byte) (*AuthResponse, error) {
 		return nil, err
 	}
 	a := &AuthResponse{verified: true}
-	if a.request, err = readRequest(r); err != nil {
+	if a.request, err = readRequest(&r); err != nil {
 		return nil, errFormat
 	}
 	a.request.binding = c.binding
@@ -88,7 +88,7 @@ func (c *Client) ParseAuthResponse(b []byte) (*AuthResponse, error) {
 		raw = r.Text()
 	}
 	if r.Bool() {
-		token, scope := readAccess(r)
+		token, scope := readAccess(&r)
 		if scope != "" {
 			token = *token.WithExtra(map[string]any{"scope": scope})
 		}
@@ -121,7 +121,7 @@ func readAccess(r *wire.Reader) (oauth2.Token, string) {
 func (t *Tokens) Bytes() []byte {
 	w := wire.NewWriter(formatTokens, 3072)
 	w.Bytes(t.binding[:])
-	writeAccess(w, &t.token, t.scope)
+	writeAccess(&w, &t.token, t.scope)
 	w.Bool(t.renewed)
 	w.Bytes(packToken(t.IDToken()))
 	w.Bytes(packDelta(t.First(), t.IDToken()))
@@ -142,7 +142,7 @@ func (c *Client) ParseTokens(b []byte) (*Tokens, error) {
 		return nil, err
 	}
 	t := &Tokens{verified: true, binding: c.binding}
-	t.token, t.scope = readAccess(r)
+	t.token, t.scope = readAccess(&r)
 	t.renewed = r.Bool()
 	t.idToken.packed, t.first.packed = r.Bytes(), r.Bytes()
 	login := r.Bytes()
@@ -202,14 +202,14 @@ func readRequest(r *wire.Reader) (requestState, error) {
 }
 
 // open starts to read bytes of one kind and checks whose they are.
-func (c *Client) open(b []byte, format byte) (*wire.Reader, error) {
+func (c *Client) open(b []byte, format byte) (wire.Reader, error) {
 	r := wire.NewReader(b, format)
 	binding := r.Bytes()
 	if len(binding) != bindingSize {
-		return nil, errFormat
+		return r, errFormat
 	}
 	if !bytes.Equal(binding, c.binding[:]) {
-		return nil, fmt.Errorf("rp: %w", ErrOtherClient)
+		return r, fmt.Errorf("rp: %w", ErrOtherClient)
 	}
 	return r, nil
 }

@@ -155,6 +155,9 @@ func (o *AuthOptions) write(b *strings.Builder) error {
 	if claims != "" {
 		add(b, "claims", claims)
 	}
+	if len(o.Extra) == 0 {
+		return nil
+	}
 	for _, name := range slices.Sorted(maps.Keys(o.Extra)) {
 		add(b, url.QueryEscape(name), o.Extra[name][0])
 	}

@@ -14,11 +14,11 @@ type Reader struct {
 }
 
 // NewReader reads b, which it neither copies nor changes. Another version is [ErrFormat] at Close.
-func NewReader(b []byte, version byte) *Reader {
+func NewReader(b []byte, version byte) Reader {
 	if len(b) == 0 || b[0] != version {
-		return &Reader{bad: true}
+		return Reader{bad: true}
 	}
-	return &Reader{b: b[1:]}
+	return Reader{b: b[1:]}
 }
 
 // Close returns [ErrFormat] unless every field was there and nothing is left.

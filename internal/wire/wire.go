@@ -26,8 +26,8 @@ var strict = base64.RawURLEncoding.Strict()
 type Writer struct{ b []byte }
 
 // NewWriter starts a value of a format version; capacity is the expected size in bytes.
-func NewWriter(version byte, capacity int) *Writer {
-	return &Writer{b: append(make([]byte, 0, capacity), version)}
+func NewWriter(version byte, capacity int) Writer {
+	return Writer{b: append(make([]byte, 0, capacity), version)}
 }
 
 // Done returns all that was written.
@@ -55,13 +55,16 @@ func (w *Writer) Text(v string) {
 		w.String(v)
 		return
 	}
+	var scratch [2048]byte // on the stack: most segments fit
 	w.b = append(w.b, byte(n)) //nolint:gosec // at most maxSegments
-	for segment := range strings.SplitSeq(v, ".") {
+	for rest, more := v, true; more; {
+		var segment string
+		segment, rest, more = strings.Cut(rest, ".")
 		size := strict.DecodedLen(len(segment))
 		w.b = binary.AppendUvarint(w.b, uint64(size)) //nolint:gosec // a length
 		before := len(w.b)
 		var err error
-		w.b, err = strict.AppendDecode(w.b, []byte(segment))
+		w.b, err = strict.AppendDecode(w.b, append(scratch[:0], segment...))
 		if err != nil || len(w.b)-before != size {
 			w.b = append(w.b[:start], 0)
 			w.String(v)

@@ -1,0 +1,5 @@
+//go:build race
+
+package rp_test
+
+const raceEnabled = true
