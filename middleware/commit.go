@@ -1,0 +1,238 @@
+package middleware
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+)
+
+// commitWriter sends cookies that were renewed while a handler runs: they are added to the header at the first byte.
+// After that nothing can be renewed, and whoever wants to learns so before the provider is asked.
+type commitWriter struct {
+	http.ResponseWriter
+	renewing  sync.RWMutex // read-held during a renewal, so that the first byte waits for its cookies
+	committed atomic.Bool
+	mu        sync.Mutex // guards pending
+	pending   []string
+}
+
+// reserve begins a renewal. If ok, the response stays uncommitted until release is called.
+func (c *commitWriter) reserve() (release func(), ok bool) {
+	if c == nil {
+		return nil, false
+	}
+	c.renewing.RLock()
+	if c.committed.Load() {
+		c.renewing.RUnlock()
+		return nil, false
+	}
+	return c.renewing.RUnlock, true
+}
+
+// queue replaces what the first byte will bring.
+func (c *commitWriter) queue(lines []string) {
+	if c == nil {
+		return
+	}
+	c.mu.Lock()
+	c.pending = lines
+	c.mu.Unlock()
+}
+
+// commit adds the pending cookies, once. A cookie that the handler has set or dropped itself, by a login or a logout,
+// is newer than ours.
+func (c *commitWriter) commit() {
+	if c.committed.Load() {
+		return
+	}
+	c.renewing.Lock()
+	defer c.renewing.Unlock()
+	if c.committed.Swap(true) {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	h := c.Header()
+	for _, line := range c.pending {
+		name, _, _ := strings.Cut(line, "=")
+		if !setsCookie(h, name) {
+			h["Set-Cookie"] = append(h["Set-Cookie"], line)
+		}
+	}
+	if len(c.pending) > 0 && !strings.Contains(h.Get("Cache-Control"), "no-store") {
+		h.Set("Cache-Control", "private, no-store") // a shared cache must never hand out a session
+	}
+}
+
+func setsCookie(h http.Header, name string) bool {
+	for _, line := range h["Set-Cookie"] {
+		if strings.HasPrefix(line, name+"=") {
+			return true
+		}
+	}
+	return false
+}
+
+// Unwrap is for [http.ResponseController].
+func (c *commitWriter) Unwrap() http.ResponseWriter { return c.ResponseWriter }
+
+// WriteHeader commits, but for an informational answer, after which the real one is still to come.
+func (c *commitWriter) WriteHeader(status int) {
+	if status >= 200 || status == http.StatusSwitchingProtocols {
+		c.commit()
+	}
+	c.ResponseWriter.WriteHeader(status)
+}
+
+func (c *commitWriter) Write(b []byte) (int, error) {
+	c.commit()
+	return c.ResponseWriter.Write(b)
+}
+
+// WriteString implements [io.StringWriter].
+func (c *commitWriter) WriteString(s string) (int, error) {
+	c.commit()
+	return io.WriteString(c.ResponseWriter, s)
+}
+
+// The optional interfaces, each as a part of its own, so that the wrapper has those of the original and no other.
+type (
+	commitFlusher  struct{ c *commitWriter }
+	commitHijacker struct{ c *commitWriter }
+	commitReader   struct{ c *commitWriter }
+	commitPusher   struct{ c *commitWriter }
+)
+
+func (f commitFlusher) Flush() {
+	f.c.commit()
+	f.c.ResponseWriter.(http.Flusher).Flush() //nolint:forcetypeassert // wrap looked
+}
+
+func (f commitFlusher) FlushError() error {
+	f.c.commit()
+	return http.NewResponseController(f.c.ResponseWriter).Flush()
+}
+
+func (h commitHijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	h.c.commit()
+	return h.c.ResponseWriter.(http.Hijacker).Hijack() //nolint:forcetypeassert // wrap looked
+}
+
+func (r commitReader) ReadFrom(src io.Reader) (int64, error) {
+	r.c.commit()
+	return r.c.ResponseWriter.(io.ReaderFrom).ReadFrom(src) //nolint:forcetypeassert // wrap looked
+}
+
+func (p commitPusher) Push(target string, o *http.PushOptions) error {
+	return p.c.ResponseWriter.(http.Pusher).Push(target, o) //nolint:forcetypeassert // wrap looked
+}
+
+const (
+	canFlush = 1 << iota
+	canHijack
+	canReadFrom
+	canPush
+)
+
+// wrap returns c as a ResponseWriter that can what the original can.
+func (c *commitWriter) wrap() http.ResponseWriter {
+	f, h, r, p := commitFlusher{c}, commitHijacker{c}, commitReader{c}, commitPusher{c}
+	switch c.abilities() {
+	case canFlush:
+		return struct {
+			*commitWriter
+			commitFlusher
+		}{c, f}
+	case canHijack:
+		return struct {
+			*commitWriter
+			commitHijacker
+		}{c, h}
+	case canReadFrom:
+		return struct {
+			*commitWriter
+			commitReader
+		}{c, r}
+	case canPush:
+		return struct {
+			*commitWriter
+			commitPusher
+		}{c, p}
+	case canFlush | canHijack:
+		return struct {
+			*commitWriter
+			commitFlusher
+			commitHijacker
+		}{c, f, h}
+	case canFlush | canReadFrom:
+		return struct {
+			*commitWriter
+			commitFlusher
+			commitReader
+		}{c, f, r}
+	case canFlush | canPush:
+		return struct {
+			*commitWriter
+			commitFlusher
+			commitPusher
+		}{c, f, p}
+	case canHijack | canReadFrom:
+		return struct {
+			*commitWriter
+			commitHijacker
+			commitReader
+		}{c, h, r}
+	case canFlush | canHijack | canReadFrom:
+		return struct {
+			*commitWriter
+			commitFlusher
+			commitHijacker
+			commitReader
+		}{c, f, h, r}
+	case canFlush | canReadFrom | canPush:
+		return struct {
+			*commitWriter
+			commitFlusher
+			commitReader
+			commitPusher
+		}{c, f, r, p}
+	case canFlush | canHijack | canPush:
+		return struct {
+			*commitWriter
+			commitFlusher
+			commitHijacker
+			commitPusher
+		}{c, f, h, p}
+	case canFlush | canHijack | canReadFrom | canPush:
+		return struct {
+			*commitWriter
+			commitFlusher
+			commitHijacker
+			commitReader
+			commitPusher
+		}{c, f, h, r, p}
+	default: // none, or Push with Hijack or ReadFrom but without Flush, which no server has
+		return c
+	}
+}
+
+func (c *commitWriter) abilities() int {
+	can := 0
+	if _, ok := c.ResponseWriter.(http.Flusher); ok {
+		can |= canFlush
+	}
+	if _, ok := c.ResponseWriter.(http.Hijacker); ok {
+		can |= canHijack
+	}
+	if _, ok := c.ResponseWriter.(io.ReaderFrom); ok {
+		can |= canReadFrom
+	}
+	if _, ok := c.ResponseWriter.(http.Pusher); ok {
+		can |= canPush
+	}
+	return can
+}

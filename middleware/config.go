@@ -1,0 +1,294 @@
+package middleware
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"path"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gorilla/sessions"
+
+	"github.com/twofold-auth/twofold/internal/seal"
+	"github.com/twofold-auth/twofold/rp"
+)
+
+// Config says how logins and sessions behave. [New] copies, checks and freezes it: a field that is changed later
+// changes nothing. The zero value of a field is its secure default.
+type Config struct {
+	// Client speaks to the provider. Required. Its RedirectURL says where the routes are.
+	Client *rp.Client
+	// Keys protect cookies and stored sessions: 32 random bytes each. The first seals, all open, and each purpose has
+	// its own subkey. To rotate, put a new key in front and remove the old one after Absolute. Required.
+	Keys [][]byte
+	// Store keeps the sessions; nil keeps them in sealed cookies. Any gorilla store works for one instance of the app;
+	// New proves that it holds 8 KB and tells a missing session from a broken store.
+	Store sessions.Store
+	// Name is the middle of the cookie names, __Host-<Name>-…; "" derives one from issuer, client ID and redirect URL,
+	// so that several apps on one host do not collide. Letters, digits, '.' and '_', at most 32.
+	Name string
+	// PublicPrefix is the path prefix, such as /app, that a proxy or http.StripPrefix removed before requests come
+	// here. RedirectURL has it. "" is none.
+	PublicPrefix string
+	// AuthOptions go with each login that the routes and wrappers start: prompt, max_age, audience in Extra.
+	AuthOptions rp.AuthOptions
+	// Exchange says whether the code is redeemed; [Login.Exchange] may decide otherwise for one login.
+	Exchange ExchangeMode
+	// OmitIDToken keeps no ID Token in a session without tokens ([ExchangeNever]). Its cookies are smaller, and the
+	// provider gets no id_token_hint at logout: it may have to ask the user.
+	OmitIDToken bool
+	// LoginTimeout is how long a user may take at the provider; 0 is 15 minutes, at most an hour.
+	LoginTimeout time.Duration
+	// Idle and Absolute end a session: that long after the last request, and after the login. 0: 1 and 12 hours.
+	// A session is renewed when a tenth of Idle has passed, so Idle is exact to that.
+	Idle, Absolute time.Duration
+	// SessionClaims are the ID Token's claims that [Session.Claims] holds; nil is name, email, email_verified. At most
+	// 1 KB; all claims are in [Session.IDToken].
+	SessionClaims []string
+	// OnIdentity is called after every check of the first ID Token, before the code is spent: provision the user and
+	// keep the app's own ID in Login.Values, refuse ([*Refusal]), ask for more ([*Challenge]), choose whether the code
+	// is spent at all. With the response types code and code token there is no first ID Token: it is called after the
+	// exchange. Any other error is a fault of the app: the browser gets status 500. It must be safe for concurrent use.
+	OnIdentity func(*Login) error
+	// OnTokens is called after the second ID Token matched the first, before the session starts. Errors are as for
+	// OnIdentity.
+	OnTokens func(*Login, *rp.Tokens) error
+	// ErrorHandler answers instead of our error page. Headers that forbid caching are set; the status is not yet
+	// written. nil: our page, or problem+json for what is not a browser.
+	ErrorHandler func(http.ResponseWriter, *http.Request, *Error)
+	// RepostOnMissingCookie is a rescue for browsers and proxies that lose the cookie of a cross-site POST: such a
+	// callback is answered, once, by a page of our own that posts the same form again, now from the same site. The
+	// state must still match a cookie of this browser. Off by default.
+	RepostOnMissingCookie bool
+	// Observe is called for each event, in the goroutine that it happens in; it must not block. nil: nobody watches.
+	Observe func(context.Context, rp.Event)
+	// Logger gets one record for each event; nil is slog.Default().
+	Logger *slog.Logger
+	// Now is the clock; nil is time.Now.
+	Now func() time.Time
+}
+
+// ExchangeMode says when the code is redeemed at the token endpoint.
+type ExchangeMode uint8
+
+const (
+	// ExchangeNow redeems it in the callback: the session starts with tokens.
+	ExchangeNow ExchangeMode = iota
+	// ExchangeNever signs on only: the session starts with the verified first ID Token, and the token endpoint is
+	// never asked. Needs id_token in the response type; it is the only way with [rp.ImplicitIDToken].
+	ExchangeNever
+)
+
+// Auth logs users in and keeps their sessions. It is safe for concurrent use. Two of them, for two providers or two
+// apps, may stand in one mux.
+type Auth struct {
+	config     Config
+	client     *rp.Client
+	site       site
+	names      cookieNames
+	boxes      boxes
+	store      store
+	attempts   *attempts
+	live       *liveSessions
+	background sync.WaitGroup
+}
+
+// boxes seal, one key for each purpose.
+type boxes struct {
+	transaction, done, logout, identity, tokens *seal.Box
+
+	signCSRF  func(sessionID string) string
+	checkCSRF func(sessionID, mac string) bool
+}
+
+const (
+	defaultIdle         = time.Hour
+	defaultAbsolute     = 12 * time.Hour
+	defaultLoginTimeout = 15 * time.Minute
+	maxLoginTimeout     = time.Hour
+	maxAbsolute         = 400 * 24 * time.Hour // browsers keep no cookie longer
+	maxNameSize         = 32
+)
+
+// New checks c and returns its Auth. It makes no request to the provider; with a Store it saves, loads and deletes
+// one session. Close the Auth at the end.
+func New(c Config) (*Auth, error) {
+	a, err := newAuth(c)
+	if err != nil {
+		return nil, fmt.Errorf("middleware: %w", err)
+	}
+	return a, nil
+}
+
+func newAuth(c Config) (*Auth, error) {
+	if c.Client == nil {
+		return nil, errors.New("Config.Client is nil")
+	}
+	if err := c.setDefaults(); err != nil {
+		return nil, err
+	}
+	s, err := newSite(c.Client.RedirectURL(), c.PublicPrefix)
+	if err != nil {
+		return nil, err
+	}
+	a := &Auth{config: c, client: c.Client, site: s, attempts: newAttempts(), live: newLiveSessions()}
+	owner := sha256.Sum256([]byte(c.Client.Issuer() + "\x00" + c.Client.ClientID() + "\x00" + c.Client.RedirectURL()))
+	if c.Name == "" {
+		c.Name = hex.EncodeToString(owner[:5])
+	}
+	a.names = newCookieNames(c.Name)
+	if a.boxes, err = newBoxes(c.Keys, string(owner[:])); err != nil {
+		return nil, fmt.Errorf("Config.Keys: %w", err)
+	}
+	a.store = &cookieStore{names: a.names, client: c.Client, identity: a.boxes.identity, tokens: a.boxes.tokens}
+	if c.Store != nil {
+		a.store, err = newGorillaStore(c.Store, a)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("Config.Store: %w", err)
+	}
+	return a, nil
+}
+
+// setDefaults checks what needs no other value, copies what the caller could change, and fills what is zero.
+func (c *Config) setDefaults() error {
+	c.Keys = slices.Clone(c.Keys)
+	c.SessionClaims = slices.Clone(c.SessionClaims)
+	if c.SessionClaims == nil {
+		c.SessionClaims = []string{"name", "email", "email_verified"}
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	limit(&c.Idle, defaultIdle)
+	limit(&c.Absolute, defaultAbsolute)
+	limit(&c.LoginTimeout, defaultLoginTimeout)
+	return c.check()
+}
+
+func limit(d *time.Duration, byDefault time.Duration) {
+	if *d == 0 {
+		*d = byDefault
+	}
+}
+
+func (c *Config) check() error {
+	switch {
+	case len(c.Name) > maxNameSize || strings.Trim(c.Name, nameAlphabet) != "":
+		return fmt.Errorf("Config.Name %q: letters, digits, '.' and '_', at most %d", c.Name, maxNameSize)
+	case c.Idle < time.Minute || c.Absolute < c.Idle || c.Absolute > maxAbsolute:
+		return fmt.Errorf("Config.Idle %v and Absolute %v: at least a minute, Idle not over Absolute, at most %v",
+			c.Idle, c.Absolute, maxAbsolute)
+	case c.LoginTimeout < time.Minute || c.LoginTimeout > maxLoginTimeout:
+		return fmt.Errorf("Config.LoginTimeout %v: between a minute and %v", c.LoginTimeout, maxLoginTimeout)
+	case c.Exchange > ExchangeNever:
+		return fmt.Errorf("Config.Exchange %d is unknown", c.Exchange)
+	case c.Exchange == ExchangeNever && !hasIDToken(c.Client):
+		return fmt.Errorf("Config.Exchange: ExchangeNever needs id_token in the response type, which is %q",
+			c.Client.ResponseType())
+	}
+	if c.Client.ResponseType() == rp.ImplicitIDToken {
+		c.Exchange = ExchangeNever // there is no code
+	}
+	return nil
+}
+
+const nameAlphabet = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._"
+
+// hasIDToken reports whether the authorization response brings an ID Token.
+func hasIDToken(c *rp.Client) bool {
+	return slices.Contains(strings.Fields(string(c.ResponseType())), "id_token")
+}
+
+func newBoxes(keys [][]byte, owner string) (boxes, error) {
+	var b boxes
+	ring, err := seal.NewRing(keys, owner)
+	if err != nil {
+		return b, err
+	}
+	for purpose, box := range map[string]**seal.Box{
+		"transaction": &b.transaction, "done": &b.done, "logout": &b.logout, "identity": &b.identity, "tokens": &b.tokens,
+	} {
+		if *box, err = ring.Box(purpose); err != nil {
+			return b, err
+		}
+	}
+	b.signCSRF, b.checkCSRF = ring.MAC("csrf")
+	return b, nil
+}
+
+// site is where the app is for a browser. All of it comes from the configuration, nothing from a request.
+type site struct {
+	origin string // scheme://host[:port] of RedirectURL, as a browser writes it in Origin
+	prefix string // PublicPrefix
+	dir    string // the routes' directory without the prefix, "" for the root
+	base   *url.URL
+	last   string // last segment of RedirectURL's path
+}
+
+func newSite(redirectURL, prefix string) (site, error) {
+	u, err := url.Parse(redirectURL)
+	if err != nil {
+		return site{}, fmt.Errorf("RedirectURL: %w", err)
+	}
+	if u.Scheme != "https" && !isLoopback(u.Hostname()) {
+		return site{}, fmt.Errorf("RedirectURL %s: over plain http browsers keep the cookies of a login only on localhost and 127.0.0.1", u)
+	}
+	if prefix != "" && (!strings.HasPrefix(prefix, "/") || path.Clean(prefix) != prefix) {
+		return site{}, fmt.Errorf("PublicPrefix %q must start with a slash and end without one", prefix)
+	}
+	local, ok := strings.CutPrefix(u.Path, prefix)
+	dir, last := path.Split(local)
+	if !ok || path.Clean(local) != local || last == "" || strings.ContainsAny(local, "{}") || u.RawPath != "" {
+		return site{}, fmt.Errorf("RedirectURL %s: needs a plain path below %q, such as %s/auth/callback", u, prefix+"/", prefix)
+	}
+	if slices.Contains(routeNames, last) {
+		return site{}, fmt.Errorf("RedirectURL %s: its last segment is the name of another route", u)
+	}
+	return site{origin: originOf(u), prefix: prefix, dir: strings.TrimSuffix(dir, "/"), base: u, last: last}, nil
+}
+
+// public returns the path that a browser has for one of our routes.
+func (s site) public(name string) string { return s.prefix + s.dir + "/" + name }
+
+// home is where a login leads that names no page.
+func (s site) home() string { return s.prefix + "/" }
+
+// originOf is the origin as browsers serialise it: lower case, default ports left out.
+func originOf(u *url.URL) string {
+	host := strings.ToLower(u.Host)
+	switch {
+	case u.Scheme == "https":
+		host = strings.TrimSuffix(host, ":443")
+	case u.Scheme == "http":
+		host = strings.TrimSuffix(host, ":80")
+	}
+	return strings.ToLower(u.Scheme) + "://" + host
+}
+
+func isLoopback(host string) bool {
+	host = strings.ToLower(host)
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
+
+// Close waits for refreshes under way. Handlers must have returned before.
+func (a *Auth) Close() error {
+	a.background.Wait()
+	return nil
+}

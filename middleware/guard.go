@@ -1,0 +1,277 @@
+package middleware
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/twofold-auth/twofold/rp"
+)
+
+// RequireLogin serves next only to logged-in users, with the session in the request's context. It opens the identity
+// part of the session alone and asks nobody. Without a session a navigation goes to the provider and comes back;
+// anything else gets 401, without cookie or redirect.
+func (a *Auth) RequireLogin(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if a.Session(r.Context()) != nil {
+			next.ServeHTTP(w, r)
+			return
+		}
+		c := a.names.read(r.Header)
+		f, err := a.find(r.Context(), c)
+		if err != nil {
+			a.withoutSession(w, r, c, err)
+			return
+		}
+		a.serve(w, r, f, next)
+	})
+}
+
+// RequireTokens is RequireLogin with a live access token: it is refreshed before next runs, once for all requests that
+// need it at the same time. A session whose tokens have ended is as good as none.
+func (a *Auth) RequireTokens(next http.Handler) http.Handler {
+	checked := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s := a.Session(r.Context())
+		_, err := s.Token(r.Context())
+		if err != nil {
+			a.withoutTokens(w, r, s, err)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+	return a.RequireLogin(checked)
+}
+
+// LoadSession serves next to everybody, with the session in the request's context if there is one. If the store is
+// down nobody knows, and the answer is 503.
+func (a *Auth) LoadSession(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if a.Session(r.Context()) != nil {
+			next.ServeHTTP(w, r)
+			return
+		}
+		f, err := a.find(r.Context(), a.names.read(r.Header))
+		switch {
+		case errors.Is(err, ErrNoSession):
+			w.Header().Add("Vary", "Cookie")
+			next.ServeHTTP(w, r)
+		case err != nil:
+			a.storeDown(w, r, err)
+		default:
+			a.serve(w, r, f, next)
+		}
+	})
+}
+
+// Require is RequireLogin with a check of the app. nil passes; a [*Challenge] sends a navigation to the provider once
+// more, with its options, and refuses if that did not help; anything else is refused with 403, with the text of a
+// [*Refusal].
+func (a *Auth) Require(check func(*http.Request, *Session) error, next http.Handler) http.Handler {
+	return a.RequireLogin(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s := a.Session(r.Context())
+		err := check(r, s)
+		var challenge *Challenge
+		switch {
+		case err == nil:
+			next.ServeHTTP(w, r)
+		case errors.As(err, &challenge):
+			a.stepUp(w, r, s, challenge)
+		default:
+			e := fail(codeForbidden, errors.Join(ErrForbidden, err))
+			e.RetryURL = a.site.home()
+			a.refuse(w, r, e)
+		}
+	}))
+}
+
+// found is a session that a request brought.
+type found struct {
+	rec   *record
+	lines []string // cookies to renew
+}
+
+// find loads the session, looks whether this process knows better than its cookies, checks its limits and renews it
+// if it is time. Any error but ErrNoSession means that the store is down.
+func (a *Auth) find(ctx context.Context, c cookies) (found, error) {
+	if len(c) == 0 {
+		return found{}, ErrNoSession
+	}
+	rec, err := a.store.load(ctx, c)
+	if err != nil {
+		return found{}, err
+	}
+	now := a.config.Now()
+	next, lines, ended := a.live.newer(rec.identity.id, rec.identity.generation, now)
+	if next != nil {
+		rec = next
+	}
+	if ended || rec.identity.ended(now, a.config.Idle) {
+		return found{}, ErrNoSession
+	}
+	if lines == nil && rec.identity.stale(now, a.config.Idle) {
+		return a.roll(ctx, rec, now)
+	}
+	return found{rec, lines}, nil
+}
+
+// roll puts off the idle limit. A store that cannot write just now has still told who this is.
+func (a *Auth) roll(ctx context.Context, rec *record, now time.Time) (found, error) {
+	next := *rec
+	next.identity.used = now
+	lines, err := a.store.save(ctx, &next, changeIdentity, now)
+	switch {
+	case errors.Is(err, ErrNoSession):
+		return found{}, err
+	case err != nil:
+		a.observe(ctx, rp.Event{Name: eventRefused, Code: codeSessionStore, Err: err})
+		return found{rec: rec}, nil
+	}
+	return found{&next, lines}, nil
+}
+
+// request is what a request with a session costs: one allocation for all of it.
+type request struct {
+	context sessionContext
+	session Session
+	state   sessionState
+	commit  commitWriter
+}
+
+// serve runs next with a session. The answer belongs to one user: no shared cache may keep it, unless next knows
+// better.
+func (a *Auth) serve(w http.ResponseWriter, r *http.Request, f found, next http.Handler) {
+	h := w.Header()
+	h.Set("Cache-Control", "private, no-store")
+	h.Add("Vary", "Cookie")
+	q := &request{}
+	q.state.auth, q.state.rec = a, f.rec
+	q.session.fill(a, &f.rec.identity)
+	q.session.state = &q.state
+	q.context = sessionContext{r.Context(), &q.session}
+	r = r.WithContext(&q.context)
+	if !a.store.inCookies() {
+		addCookies(h, f.lines)
+		next.ServeHTTP(w, r)
+		return
+	}
+	q.commit.ResponseWriter, q.commit.pending = w, f.lines
+	q.state.commit = &q.commit
+	next.ServeHTTP(q.commit.wrap(), r)
+	q.commit.commit() // for a handler that writes nothing
+}
+
+// withoutSession answers who is not logged in.
+func (a *Auth) withoutSession(w http.ResponseWriter, r *http.Request, c cookies, err error) {
+	if !errors.Is(err, ErrNoSession) {
+		a.storeDown(w, r, err)
+		return
+	}
+	secureHeaders(w.Header())
+	w.Header().Add("Vary", "Cookie")
+	a.dropBroken(w.Header(), c, classify(r.Method, r.Header))
+	a.askLogin(w, r, c, begin{options: a.config.AuthOptions, returnTo: a.site.here(r)}, err)
+}
+
+// dropBroken removes session cookies that are of no use, where cookies may be set.
+func (a *Auth) dropBroken(h http.Header, c cookies, nav navigation) {
+	if nav != navPage {
+		return
+	}
+	for _, name := range append([]string{a.names.identity}, a.names.tokens[:]...) {
+		if c.has(name) {
+			addCookies(h, []string{dropCookie(name, http.SameSiteLaxMode)})
+		}
+	}
+}
+
+// askLogin starts a login for a navigation and answers 401 to anything else.
+func (a *Auth) askLogin(w http.ResponseWriter, r *http.Request, c cookies, b begin, err error) {
+	if classify(r.Method, r.Header) != navPage {
+		e := fail(codeLoginRequired, err)
+		e.RetryURL = a.LoginURL(b.returnTo)
+		a.refuse(w, r, e)
+		return
+	}
+	if all, _ := a.recent(c); all >= maxLogins {
+		e := fail(codeLoginLoop, nil)
+		e.RetryURL = a.LoginURL(b.returnTo)
+		a.refuse(w, r, e)
+		return
+	}
+	a.begins(w, r, c, b)
+}
+
+// withoutTokens answers a session whose tokens are of no use.
+func (a *Auth) withoutTokens(w http.ResponseWriter, r *http.Request, s *Session, err error) {
+	secureHeaders(w.Header())
+	retry := a.site.here(r)
+	c := a.names.read(r.Header)
+	if errors.Is(err, ErrNoSession) {
+		s.state.commit.queue(nil)
+		a.dropBroken(w.Header(), c, classify(r.Method, r.Header))
+	}
+	var e *Error
+	switch {
+	case errors.Is(err, ErrLoginRequired), errors.Is(err, ErrNoSession):
+		if a.justStarted(s) { // the provider gave tokens that were over when they came
+			e = fail(codeLoginLoop, err)
+			break
+		}
+		a.askLogin(w, r, c, begin{options: a.config.AuthOptions, returnTo: retry}, err)
+		return
+	case errors.Is(err, ErrNoTokens):
+		e = fail(codeNoTokens, err)
+	case errors.Is(err, errSessionTooLarge):
+		e = fail(codeSessionTooLarge, err)
+	default:
+		e = failProtocol(err)
+	}
+	e.RetryURL = retry
+	a.refuse(w, r, e)
+}
+
+// justStarted reports whether a login was completed so recently that a new one cannot change anything.
+func (a *Auth) justStarted(s *Session) bool {
+	return a.config.Now().Sub(s.Started) < loopWindow
+}
+
+// stepUp starts the login that a check asks for, once.
+func (a *Auth) stepUp(w http.ResponseWriter, r *http.Request, s *Session, challenge *Challenge) {
+	secureHeaders(w.Header())
+	options := merge(a.config.AuthOptions, challenge.Options)
+	digest := challengeDigest(options)
+	if s.state.test == nil && s.state.record().identity.challenge == digest && a.justStarted(s) {
+		e := fail(codeChallengeUnmet, ErrForbidden)
+		e.RetryURL = a.site.home()
+		a.refuse(w, r, e)
+		return
+	}
+	if classify(r.Method, r.Header) != navPage {
+		e := fail(codeLoginRequired, challenge)
+		e.RetryURL = a.site.home()
+		w.Header().Set("WWW-Authenticate", `Session error="insufficient_user_authentication"`)
+		a.refuse(w, r, e)
+		return
+	}
+	a.begins(w, r, a.names.read(r.Header), begin{options: options, returnTo: a.site.here(r), challenge: digest})
+}
+
+// challengeDigest tells challenges apart.
+func challengeDigest(o rp.AuthOptions) string {
+	b, err := json.Marshal(o)
+	if err != nil {
+		return "?"
+	}
+	sum := sha256.Sum256(b)
+	return string(sum[:8])
+}
+
+func (a *Auth) storeDown(w http.ResponseWriter, r *http.Request, err error) {
+	secureHeaders(w.Header())
+	e := fail(codeSessionStore, err)
+	e.RetryURL = a.site.here(r)
+	a.refuse(w, r, e)
+}

@@ -1,0 +1,184 @@
+package middleware
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"time"
+
+	"github.com/twofold-auth/twofold/internal/wire"
+	"github.com/twofold-auth/twofold/rp"
+)
+
+// formatVersion of everything that is sealed here. Another version is no session, never a misread one.
+const (
+	identityVersion = 1
+	partVersion     = 1
+	sessionIDSize   = 22 // 16 random bytes as base64url
+)
+
+// identity is the part of a session that a page needs: who, since when, until when. Issuer and client are bound by the
+// key. Times are whole seconds.
+type identity struct {
+	id         string // 16 random bytes as text; new at each login
+	generation int64  // raised at each change of the token part
+	subject    string
+	sid        string
+	acr        string
+	amr        []string
+	authTime   time.Time
+	issued     time.Time // iat of the login's first ID Token, in the provider's clock
+	started    time.Time
+	used       time.Time // last renewal
+	expires    time.Time // absolute limit
+	hasPart    bool      // there is a token part; without it the session is not whole
+	challenge  string    // digest of the challenge that this login answered; "" is none
+	claims     []byte    // JSON object of Config.SessionClaims
+	values     []byte    // Login.Values, encoded
+}
+
+func newSessionID() string {
+	b := make([]byte, 16)
+	_, _ = rand.Read(b) // never fails
+	return base64.RawURLEncoding.EncodeToString(b)
+}
+
+func (i *identity) encode() []byte {
+	w := wire.NewWriter(identityVersion, 256+len(i.claims)+len(i.values))
+	w.Text(i.id)
+	w.Int(i.generation)
+	w.String(i.subject)
+	w.String(i.sid)
+	w.String(i.acr)
+	w.Strings(i.amr)
+	for _, t := range [...]time.Time{i.authTime, i.issued, i.started, i.used, i.expires} {
+		w.Time(t)
+	}
+	w.Bool(i.hasPart)
+	w.String(i.challenge)
+	w.Bytes(i.claims)
+	w.Bytes(i.values)
+	return w.Done()
+}
+
+// decode fills i from b, whose memory it shares.
+func (i *identity) decode(b []byte) error {
+	r := wire.NewReader(b, identityVersion)
+	i.id = r.Text()
+	i.generation = r.Int()
+	i.subject = r.String()
+	i.sid = r.String()
+	i.acr = r.String()
+	i.amr = r.Strings()
+	for _, t := range [...]*time.Time{&i.authTime, &i.issued, &i.started, &i.used, &i.expires} {
+		*t = r.Time()
+	}
+	i.hasPart = r.Bool()
+	i.challenge = r.String()
+	i.claims = r.Bytes()
+	i.values = r.Bytes()
+	if err := r.Close(); err != nil {
+		return err
+	}
+	if len(i.id) != sessionIDSize {
+		return wire.ErrFormat
+	}
+	return nil
+}
+
+// ended reports whether the session is over at now: it was not used for idle, or its absolute limit is reached.
+func (i *identity) ended(now time.Time, idle time.Duration) bool {
+	return !now.Before(i.expires) || !now.Before(i.used.Add(idle))
+}
+
+// stale reports whether the session should be renewed: a tenth of idle has passed, or a clock went back.
+func (i *identity) stale(now time.Time, idle time.Duration) bool {
+	return now.Sub(i.used) >= idle/10
+}
+
+// partKind says what a token part holds.
+type partKind uint8
+
+const (
+	partTokens  partKind = iota + 1 // rp.Tokens
+	partIDToken                     // the ID Token alone, of a session without tokens
+	partEnded                       // the ID Token alone, of a session whose tokens the provider ended
+)
+
+// tokenPart is the secret part of a session. A route that does not need it never opens it.
+type tokenPart struct {
+	kind       partKind
+	generation int64
+	obtained   time.Time // when the tokens came
+	tokens     []byte    // rp.Tokens.Bytes
+	idToken    string
+	userInfo   []byte // rp.UserInfo.Bytes; nil: not asked for yet
+
+	parsed *rp.Tokens // of tokens
+}
+
+func (p *tokenPart) encode() []byte {
+	w := wire.NewWriter(partVersion, 64+len(p.tokens)+len(p.idToken)+len(p.userInfo))
+	w.Int(int64(p.kind))
+	w.Int(p.generation)
+	w.Time(p.obtained)
+	w.Bytes(p.tokens)
+	w.Text(p.idToken)
+	w.Bytes(p.userInfo)
+	return w.Done()
+}
+
+func decodePart(b []byte, client *rp.Client) (*tokenPart, error) {
+	r := wire.NewReader(b, partVersion)
+	p := &tokenPart{kind: partKind(r.Int()), generation: r.Int(), obtained: r.Time(), tokens: r.Bytes(), idToken: r.Text(), userInfo: r.Bytes()}
+	if err := r.Close(); err != nil {
+		return nil, err
+	}
+	var err error
+	switch p.kind {
+	case partTokens:
+		p.parsed, err = client.ParseTokens(p.tokens)
+	case partIDToken, partEnded:
+	default:
+		err = wire.ErrFormat
+	}
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+const (
+	maxValues = 512
+	maxClaims = 1 << 10
+)
+
+// encodeValues encodes Login.Values in a stable order; more than 512 bytes are refused.
+func encodeValues(values map[string]string) ([]byte, bool) {
+	if len(values) == 0 {
+		return nil, true
+	}
+	b, err := json.Marshal(values)
+	return b, err == nil && len(b) <= maxValues
+}
+
+// pick returns the JSON object of the named claims, those that exist, as far as they fit into 1 KB: a larger one is
+// left out, and so is what comes after it.
+func pick(claims map[string]json.RawMessage, names []string) []byte {
+	out := []byte{'{'}
+	for _, name := range names {
+		value, ok := claims[name]
+		key, err := json.Marshal(name)
+		if !ok || err != nil {
+			continue
+		}
+		if len(out)+len(key)+len(value)+3 > maxClaims {
+			break
+		}
+		if len(out) > 1 {
+			out = append(out, ',')
+		}
+		out = append(append(append(out, key...), ':'), value...)
+	}
+	return append(out, '}')
+}

@@ -1,0 +1,183 @@
+package middleware
+
+import (
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/twofold-auth/twofold/rp"
+)
+
+// begin says how a login starts.
+type begin struct {
+	options   rp.AuthOptions
+	returnTo  string // a path of this app, resolved
+	challenge string // digest of the challenge that it answers
+}
+
+// Login starts a login from a handler, with options over those of the configuration. It comes back to the request's
+// return_to parameter if that is a path of this app, else to the page itself if this is a GET, else to the home page.
+// What is no navigation gets an error and no cookie.
+func (a *Auth) Login(w http.ResponseWriter, r *http.Request, o rp.AuthOptions) {
+	secureHeaders(w.Header())
+	returnTo := a.site.home()
+	if given := r.URL.Query().Get("return_to"); given != "" {
+		returnTo = a.site.resolve(given)
+	} else if r.Method == http.MethodGet {
+		returnTo = a.site.here(r)
+	}
+	a.open(w, r, begin{options: merge(a.config.AuthOptions, o), returnTo: returnTo})
+}
+
+// loginRoute starts a login that comes back to return_to. It takes no other parameter: what is sent to the provider
+// is the app's to say.
+func (a *Auth) loginRoute(w http.ResponseWriter, r *http.Request) {
+	returnTo := ""
+	if values := r.URL.Query()["return_to"]; len(values) == 1 {
+		returnTo = values[0]
+	}
+	a.open(w, r, begin{options: a.config.AuthOptions, returnTo: a.site.resolve(returnTo)})
+}
+
+func (a *Auth) initiateGet(w http.ResponseWriter, r *http.Request) {
+	a.initiate(w, r, r.URL.Query())
+}
+
+func (a *Auth) initiatePost(w http.ResponseWriter, r *http.Request) {
+	form, e := readForm(w, r)
+	if e != nil {
+		a.refuse(w, r, e)
+		return
+	}
+	a.initiate(w, r, form)
+}
+
+// initiate is a login that a third party, the provider's portal say, sends the user to (Core 4): iss must be our
+// provider's, target_link_uri is obeyed only if it is a URL of this app.
+func (a *Auth) initiate(w http.ResponseWriter, r *http.Request, q url.Values) {
+	if iss := q["iss"]; len(iss) != 1 || iss[0] != a.client.Issuer() {
+		e := fail(codeInitiate, nil)
+		e.RetryURL = a.site.home()
+		a.refuse(w, r, e)
+		return
+	}
+	options := a.config.AuthOptions
+	if hint := q["login_hint"]; len(hint) == 1 {
+		options.LoginHint = hint[0]
+	}
+	a.open(w, r, begin{options: options, returnTo: a.site.absolute(q.Get("target_link_uri"))})
+}
+
+// open starts a login that somebody asked for by opening a URL.
+func (a *Auth) open(w http.ResponseWriter, r *http.Request, b begin) {
+	c := a.names.read(r.Header)
+	nav := classifyOpen(r.Method, r.Header)
+	_, silent := a.recent(c)
+	switch {
+	case nav == navPrefetch:
+		w.WriteHeader(http.StatusNoContent)
+	case nav != navPage:
+		e := fail(codeLoginRequired, nil)
+		e.RetryURL = a.LoginURL(b.returnTo)
+		a.refuse(w, r, e)
+	case b.options.Prompt == promptNone && silent > 0: // the provider has just said that nobody is logged in there
+		e := fail(codeLoginRequired, nil)
+		e.RetryURL = a.LoginURL(b.returnTo)
+		a.refuse(w, r, e)
+	default:
+		a.begins(w, r, c, b)
+	}
+}
+
+const promptNone = "none"
+
+// begins sends the browser to the provider, with a transaction cookie.
+func (a *Auth) begins(w http.ResponseWriter, r *http.Request, c cookies, b begin) {
+	to, lines, e := a.prepare(r, b, a.store.handle(c), c)
+	if e != nil {
+		e.RetryURL = a.LoginURL(b.returnTo)
+		a.refuse(w, r, e)
+		return
+	}
+	addCookies(w.Header(), lines)
+	a.redirect(w, r, to)
+}
+
+// prepare makes the authorization request and its transaction.
+func (a *Auth) prepare(r *http.Request, b begin, prior string, c cookies) (rp.Redirect, []string, *Error) {
+	q, err := a.client.NewAuthRequest(r.Context(), b.options)
+	if err != nil {
+		return rp.Redirect{}, nil, failProtocol(err)
+	}
+	t := &transaction{
+		created: a.config.Now().Truncate(time.Second), returnTo: b.returnTo, request: q.Bytes(), prior: prior,
+		challenge: b.challenge, silent: b.options.Prompt == promptNone,
+	}
+	lines, err := a.begin(c, q.State(), t)
+	if err != nil {
+		return rp.Redirect{}, nil, fail(codeInternal, err)
+	}
+	a.observe(r.Context(), rp.Event{Name: eventLoginStarted})
+	return q.Redirect(), lines, nil
+}
+
+// redirect sends the browser to the provider: 302 after a GET, 303 after anything else, or by a form where the
+// request is too long for a URL.
+func (a *Auth) redirect(w http.ResponseWriter, r *http.Request, to rp.Redirect) {
+	if to.Fields != nil {
+		a.autoPost(w, to)
+		return
+	}
+	w.Header().Set("Location", to.URL)
+	if r.Method == http.MethodGet {
+		w.WriteHeader(http.StatusFound)
+		return
+	}
+	w.WriteHeader(http.StatusSeeOther)
+}
+
+// merge lays options over others: what is set replaces.
+func merge(base, over rp.AuthOptions) rp.AuthOptions {
+	text := func(b *string, o string) {
+		if o != "" {
+			*b = o
+		}
+	}
+	list := func(b *[]string, o []string) {
+		if o != nil {
+			*b = o
+		}
+	}
+	text(&base.Prompt, over.Prompt)
+	text(&base.LoginHint, over.LoginHint)
+	text(&base.IDTokenHint, over.IDTokenHint)
+	text(&base.UILocales, over.UILocales)
+	list(&base.ACRValues, over.ACRValues)
+	list(&base.EssentialACR, over.EssentialACR)
+	list(&base.Scopes, over.Scopes)
+	list(&base.Resources, over.Resources)
+	if over.MaxAge != nil {
+		base.MaxAge = over.MaxAge
+	}
+	if over.Claims != nil {
+		base.Claims = over.Claims
+	}
+	if over.Expect != nil {
+		base.Expect = over.Expect
+	}
+	base.Extra = mergeExtra(base.Extra, over.Extra)
+	return base
+}
+
+func mergeExtra(base, over url.Values) url.Values {
+	if len(over) == 0 {
+		return base
+	}
+	out := url.Values{}
+	for _, from := range []url.Values{base, over} {
+		for name, values := range from {
+			out[name] = values
+		}
+	}
+	return out
+}

@@ -1,0 +1,188 @@
+package middleware
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/twofold-auth/twofold/internal/wire"
+	"github.com/twofold-auth/twofold/rp"
+)
+
+const (
+	logoutVersion = 1
+	// logoutLife is how long the provider may take to send the browser back.
+	logoutLife = 15 * time.Minute
+	fieldCSRF  = "csrf"
+)
+
+// handleID is the session ID in a store's handle.
+func handleID(handle string) string {
+	id, _, _ := strings.Cut(handle, ".")
+	return id
+}
+
+// Logout ends the session of this browser, here: its cookies, its record, its logins under way. It does not send the
+// browser to the provider; the logout route does. The error is the store's: the cookies are gone anyway.
+func (a *Auth) Logout(w http.ResponseWriter, r *http.Request) error {
+	c := a.names.read(r.Header)
+	err := a.endHandle(r.Context(), a.store.handle(c))
+	if s := a.Session(r.Context()); s != nil {
+		s.state.leave()
+	}
+	h := w.Header()
+	addCookies(h, a.names.dropSession())
+	addCookies(h, a.dropTransactions(c))
+	return err
+}
+
+// endHandle ends the session behind a handle, for requests under way too.
+func (a *Auth) endHandle(ctx context.Context, handle string) error {
+	if handle == "" {
+		return nil
+	}
+	now := a.config.Now()
+	a.live.end(handleID(handle), now, now.Add(a.config.Absolute))
+	err := a.store.drop(ctx, handle)
+	a.observe(ctx, rp.Event{Name: eventLogout, Code: errorCode(err), Err: err})
+	return err
+}
+
+// leave makes the session useless for the rest of the request.
+func (t *sessionState) leave() {
+	t.mu.Lock()
+	t.gone = true
+	t.mu.Unlock()
+	t.commit.queue(nil)
+}
+
+// logoutPage asks whether the user wants to log out. A GET changes nothing: any page can make a browser send one.
+func (a *Auth) logoutPage(w http.ResponseWriter, r *http.Request) {
+	returnTo := a.site.resolve(r.URL.Query().Get("return_to"))
+	f, err := a.find(r.Context(), a.names.read(r.Header))
+	switch {
+	case errors.Is(err, ErrNoSession):
+		a.landingPage(w, landing{Home: returnTo})
+	case err != nil:
+		a.storeDown(w, r, err)
+	default:
+		a.confirmPage(w, a.boxes.signCSRF(f.rec.identity.id), returnTo)
+	}
+}
+
+// logoutRoute ends the session, first here and then at the provider, which gets the ID Token as a hint of whom it is
+// about. It takes the word of our own pages only: by Origin and Sec-Fetch-Site, or by the value of
+// Session.LogoutToken.
+func (a *Auth) logoutRoute(w http.ResponseWriter, r *http.Request) {
+	form, e := readForm(w, r)
+	if e != nil && (e.Code != codeContentType || r.ContentLength != 0) { // a POST without a body has no type
+		a.refuse(w, r, e)
+		return
+	}
+	c := a.names.read(r.Header)
+	rec, err := a.store.load(r.Context(), c)
+	if err != nil && !errors.Is(err, ErrNoSession) {
+		a.storeDown(w, r, err)
+		return
+	}
+	if !sameOrigin(r.Header, a.site.origin) && (rec == nil || !a.boxes.checkCSRF(rec.identity.id, form.Get(fieldCSRF))) {
+		e := fail(codeCrossOrigin, nil)
+		e.RetryURL = a.site.public(routeLogout)
+		a.refuse(w, r, e)
+		return
+	}
+	hint := a.hint(rec)
+	if err := a.Logout(w, r); err != nil {
+		a.storeDown(w, r, err)
+		return
+	}
+	a.leaveProvider(w, r, hint, rec != nil, a.site.resolve(form.Get("return_to")))
+}
+
+// hint is the ID Token that names the session to the provider; "" if none was kept.
+func (a *Auth) hint(rec *record) string {
+	if rec == nil || a.store.openTokens(rec) != nil || rec.part == nil {
+		return ""
+	}
+	if rec.part.kind != partTokens {
+		return rec.part.idToken
+	}
+	if t := rec.part.parsed.IDToken(); t != nil {
+		return t.Raw()
+	}
+	return ""
+}
+
+// leaveProvider sends the browser to end_session_endpoint, or to our landing page where there is none, or none that
+// answers: the session here is over either way.
+func (a *Auth) leaveProvider(w http.ResponseWriter, r *http.Request, hint string, hadSession bool, returnTo string) {
+	state := rand.Text()
+	line, err := a.logoutCookie(state, returnTo)
+	if err != nil {
+		a.refuse(w, r, fail(codeInternal, err))
+		return
+	}
+	addCookies(w.Header(), []string{line})
+	local := a.site.public(routeLoggedOut) + "?state=" + state
+	if !hadSession {
+		seeOther(w, local)
+		return
+	}
+	to, err := a.client.EndSession(r.Context(), hint, state)
+	if err != nil {
+		if !errors.Is(err, rp.ErrUnsupported) {
+			a.observe(r.Context(), rp.Event{Name: eventLogout, Code: rp.ErrorCode(err), Err: err})
+		}
+		seeOther(w, local)
+		return
+	}
+	a.redirect(w, r, *to)
+}
+
+// logoutCookie remembers, in the browser, where a logout that it began shall lead.
+func (a *Auth) logoutCookie(state, returnTo string) (string, error) {
+	v := wire.NewWriter(logoutVersion, 64+len(returnTo))
+	v.String(state)
+	v.String(returnTo)
+	v.Time(a.config.Now().Add(logoutLife))
+	sealed, err := a.boxes.logout.Seal(v.Done(), a.names.logout)
+	if err != nil {
+		return "", err
+	}
+	return setCookie(a.names.logout, sealed, logoutLife, http.SameSiteLaxMode), nil
+}
+
+// loggedOutRoute is where a logout ends; always with 200. Only the state of a logout that this browser began leads
+// anywhere, and there only to a page of this app.
+func (a *Auth) loggedOutRoute(w http.ResponseWriter, r *http.Request) {
+	l := landing{Home: a.site.home()}
+	c := a.names.read(r.Header)
+	if returnTo, ok := a.endOfLogout(c, r.URL.Query()["state"]); ok {
+		l = landing{Home: returnTo, Lead: true}
+		addCookies(w.Header(), []string{dropCookie(a.names.logout, http.SameSiteLaxMode)})
+		w.Header().Set("Refresh", "2;url="+returnTo)
+	}
+	a.landingPage(w, l)
+}
+
+func (a *Auth) endOfLogout(c cookies, state []string) (returnTo string, ok bool) {
+	value, ok := c.get(a.names.logout)
+	if !ok || len(state) != 1 {
+		return "", false
+	}
+	plain, err := a.boxes.logout.Open(value, a.names.logout)
+	if err != nil {
+		return "", false
+	}
+	v := wire.NewReader(plain, logoutVersion)
+	want, returnTo, until := v.String(), v.String(), v.Time()
+	if v.Close() != nil || !a.config.Now().Before(until) ||
+		subtle.ConstantTimeCompare([]byte(want), []byte(state[0])) != 1 {
+		return "", false
+	}
+	return a.site.resolve(returnTo), true
+}

@@ -1,0 +1,375 @@
+package middleware
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/twofold-auth/twofold/rp"
+	"github.com/twofold-auth/twofold/verify"
+)
+
+const (
+	// successorFor is how long this process hands the renewed session to requests that still bring the old cookies.
+	successorFor = time.Minute
+	// earlyRefresh is how long before its end a token is refreshed, or a quarter of its life if that is less.
+	earlyRefresh = 30 * time.Second
+	// refreshTimeout bounds one refresh, with whatever the store needs.
+	refreshTimeout = 30 * time.Second
+	// backOff and maxBackOff: a provider that failed is left alone, doubled each time.
+	backOff    = 2 * time.Second
+	maxBackOff = time.Minute
+	// maxLive bounds the memory of ended and renewed sessions.
+	maxLive = 1 << 16
+)
+
+// liveSessions remember, in this process and for a short time, what the cookies of requests under way do not say yet:
+// that a session has ended, that it is being refreshed, or what came of that. An entry belongs to one session ID and
+// is never handed to another.
+type liveSessions struct {
+	mu      sync.RWMutex // guards what follows, and the entries
+	entries map[string]*liveSession
+	swept   time.Time
+}
+
+type liveSession struct {
+	keep     time.Time // the entry is needed until then
+	ended    bool
+	next     *record // newer than cookies may say; nil if none
+	lines    []string
+	until    time.Time // next is handed out until then
+	flight   *flight
+	failures int
+	retry    time.Time // the provider is not asked again before
+	failure  error
+}
+
+// flight is one renewal under way; next, lines and err are there when done is closed.
+type flight struct {
+	kind  renewalKind // 0: it was over before it began
+	done  chan struct{}
+	next  *record
+	lines []string
+	err   error
+}
+
+func newLiveSessions() *liveSessions {
+	return &liveSessions{entries: map[string]*liveSession{}}
+}
+
+// newer says whether a session has ended, and returns its successor if there is one of a later generation.
+func (l *liveSessions) newer(id string, generation int64, now time.Time) (next *record, lines []string, ended bool) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	e := l.entries[id]
+	if e == nil {
+		return nil, nil, false
+	}
+	if e.ended {
+		return nil, nil, true
+	}
+	if e.next != nil && e.next.identity.generation > generation && now.Before(e.until) {
+		return e.next, e.lines, false
+	}
+	return nil, nil, false
+}
+
+// end marks a session as ended, until its cookies are worth nothing anyway.
+func (l *liveSessions) end(id string, now, until time.Time) {
+	if len(id) != sessionIDSize {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e := l.entry(id, now)
+	e.ended, e.next, e.lines, e.keep = true, nil, nil, until
+}
+
+// entry returns the entry of a session, a new one if there is none. The caller holds mu.
+func (l *liveSessions) entry(id string, now time.Time) *liveSession {
+	e := l.entries[id]
+	if e == nil {
+		l.sweep(now)
+		e = &liveSession{}
+		l.entries[id] = e
+	}
+	return e
+}
+
+// sweep forgets what is over: at most once in successorFor, or if the memory is full, and then any entry that is not
+// in flight.
+func (l *liveSessions) sweep(now time.Time) {
+	full := len(l.entries) >= maxLive
+	if !full && now.Sub(l.swept) < successorFor {
+		return
+	}
+	l.swept = now
+	for id, e := range l.entries {
+		if e.flight == nil && now.After(e.keep) {
+			delete(l.entries, id)
+		}
+	}
+	for id, e := range l.entries {
+		if len(l.entries) < maxLive {
+			return
+		}
+		if e.flight == nil {
+			delete(l.entries, id)
+		}
+	}
+}
+
+// join returns the flight that refreshes a session, and whether the caller is the one to run it; or what is known
+// without one.
+func (l *liveSessions) join(rec *record, kind renewalKind, now time.Time) (f *flight, first bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e := l.entry(rec.identity.id, now)
+	switch {
+	case e.ended:
+		return landed(nil, nil, ErrNoSession), false
+	case e.next != nil && e.next.identity.generation > rec.identity.generation && now.Before(e.until):
+		return landed(e.next, e.lines, nil), false
+	case e.flight != nil:
+		return e.flight, false
+	case kind == renewTokens && now.Before(e.retry):
+		return landed(nil, nil, e.failure), false
+	}
+	e.flight = &flight{kind: kind, done: make(chan struct{})}
+	e.keep = now.Add(successorFor)
+	return e.flight, true
+}
+
+// landed is a flight that is over.
+func landed(next *record, lines []string, err error) *flight {
+	f := &flight{done: make(chan struct{}), next: next, lines: lines, err: err}
+	close(f.done)
+	return f
+}
+
+// land publishes what came of a flight. A session that ended meanwhile stays ended.
+func (l *liveSessions) land(id string, f *flight, next *record, lines []string, err error, now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e := l.entries[id] // flights are never swept
+	e.flight = nil
+	switch {
+	case e.ended:
+		next, lines, err = nil, nil, ErrNoSession
+	case err == nil:
+		e.next, e.lines, e.until, e.keep = next, lines, now.Add(successorFor), now.Add(successorFor)
+		e.failures, e.retry, e.failure = 0, time.Time{}, nil
+	case f.kind == renewTokens && isUnavailable(err):
+		pause := min(maxBackOff, backOff<<min(e.failures, 10))
+		e.failures++
+		e.retry, e.failure, e.keep = now.Add(pause), err, now.Add(pause+maxBackOff)
+	}
+	f.next, f.lines, f.err = next, lines, err
+	close(f.done)
+}
+
+func isUnavailable(err error) bool {
+	return errors.Is(err, rp.ErrUnavailable) || errors.Is(err, verify.ErrKeySet) || errors.Is(err, context.DeadlineExceeded)
+}
+
+// urgency says how badly a token needs to be refreshed.
+type urgency uint8
+
+const (
+	tokenLive urgency = iota
+	tokenEnding
+	tokenOver
+)
+
+// urgencyOf decides by the token's end and when it came. A token without an end is live as far as anybody knows.
+func urgencyOf(expiry, obtained, now time.Time) urgency {
+	if expiry.IsZero() {
+		return tokenLive
+	}
+	early := earlyRefresh
+	if life := expiry.Sub(obtained); !obtained.IsZero() && life/4 < early {
+		early = max(0, life/4)
+	}
+	switch {
+	case !now.Before(expiry):
+		return tokenOver
+	case !now.Before(expiry.Add(-early)):
+		return tokenEnding
+	default:
+		return tokenLive
+	}
+}
+
+// renewal is a change of the token part that asks the provider: it returns the record that takes rec's place.
+type renewal struct {
+	kind  renewalKind
+	event string
+	apply func(ctx context.Context, rec *record) (*record, error)
+}
+
+type renewalKind uint8
+
+const (
+	renewTokens renewalKind = iota + 1
+	renewUserInfo
+)
+
+// renew does a renewal, once for all who want a renewal of this session at the same time, and returns what came of
+// it; which may be what came of another kind. It does not end with the request of the one who was first: a refresh
+// token may be used once, and its answer must not be lost.
+func (a *Auth) renew(ctx context.Context, rec *record, what renewal) (*record, []string, error) {
+	now := a.config.Now()
+	if rec.identity.ended(now, a.config.Idle) {
+		return nil, nil, ErrNoSession
+	}
+	f, first := a.live.join(rec, what.kind, now)
+	if first {
+		a.background.Add(1)
+		go func() {
+			defer a.background.Done()
+			detached, cancel := context.WithTimeout(context.WithoutCancel(ctx), refreshTimeout)
+			defer cancel()
+			a.fly(detached, rec, what, f)
+		}()
+	}
+	select {
+	case <-f.done:
+		return f.next, f.lines, f.err
+	case <-ctx.Done():
+		return nil, nil, ctx.Err()
+	}
+}
+
+// fly runs a flight to its end.
+func (a *Auth) fly(ctx context.Context, rec *record, what renewal, f *flight) {
+	began := a.config.Now()
+	next, lines, err := a.renewLocked(ctx, rec, what)
+	now := a.config.Now()
+	a.observe(ctx, rp.Event{Name: what.event, Took: now.Sub(began), Code: errorCode(err), Err: err})
+	a.live.land(rec.identity.id, f, next, lines, err, now)
+	if errors.Is(f.err, ErrNoSession) && next != nil { // ended while we asked: nothing of it may stay
+		_ = a.store.drop(ctx, next.handle)
+	}
+}
+
+// renewLocked reads the session again under the store's lock: another instance may have been first.
+func (a *Auth) renewLocked(ctx context.Context, rec *record, what renewal) (*record, []string, error) {
+	unlock, err := a.store.lock(ctx, rec.identity.id)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer unlock()
+	current, err := a.store.reload(ctx, rec)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := a.store.openTokens(current); err != nil {
+		return nil, nil, err
+	}
+	if current.identity.generation > rec.identity.generation {
+		return current, nil, nil
+	}
+	if current.part == nil || current.part.kind != partTokens {
+		return nil, nil, ErrNoTokens
+	}
+	next, err := what.apply(ctx, current)
+	if err != nil {
+		return nil, nil, err
+	}
+	lines, err := a.store.save(ctx, next, changeAll, a.config.Now())
+	return next, lines, err
+}
+
+// refreshTokens is the renewal by the refresh token.
+func (a *Auth) refreshTokens() renewal {
+	return renewal{kind: renewTokens, event: eventRefreshed, apply: func(ctx context.Context, rec *record) (*record, error) {
+		tokens, err := a.client.Refresh(ctx, rec.part.parsed, rp.Target{})
+		next, fatal := a.successor(rec, tokens, err)
+		if fatal {
+			a.end(ctx, rec)
+			return nil, errors.Join(ErrNoSession, err)
+		}
+		if next == nil {
+			return nil, err
+		}
+		return next, nil
+	}}
+}
+
+// askUserInfo is the renewal that adds the UserInfo response.
+func (a *Auth) askUserInfo() renewal {
+	return renewal{kind: renewUserInfo, event: eventUserInfo, apply: func(ctx context.Context, rec *record) (*record, error) {
+		info, err := a.client.UserInfo(ctx, rec.part.parsed)
+		if err != nil {
+			return nil, err
+		}
+		next, part := *rec, *rec.part
+		next.identity.generation++
+		part.generation = next.identity.generation
+		part.userInfo = info.Bytes()
+		next.part = &part
+		return &next, nil
+	}}
+}
+
+// successor decides what a refresh makes of a session. New tokens replace the old. A provider that ended the grant
+// ends the tokens; the ID Token stays as the logout hint. A refreshed ID Token that is not believed, of another user
+// perhaps, ends the session (Core 12.2). Everything else leaves the session as it was.
+func (a *Auth) successor(rec *record, tokens *rp.Tokens, err error) (next *record, fatal bool) {
+	var provider *rp.Error
+	var refused *verify.Error
+	now := a.config.Now()
+	identity := rec.identity
+	identity.generation++
+	identity.used = now
+	part := &tokenPart{kind: partTokens, generation: identity.generation, obtained: now, userInfo: rec.part.userInfo}
+	switch {
+	case err == nil:
+		a.refreshClaims(&identity, tokens)
+		part.tokens, part.parsed = tokens.Bytes(), tokens
+	case errors.As(err, &provider) && provider.Code == "invalid_grant":
+		part.kind, part.userInfo = partEnded, nil
+		if hint := rec.part.parsed.IDToken(); hint != nil {
+			part.idToken = hint.Raw()
+		}
+	case errors.As(err, &refused) && !errors.Is(err, verify.ErrKeySet):
+		return nil, true
+	default:
+		return nil, false
+	}
+	return &record{identity: identity, part: part, handle: rec.handle, chunks: rec.chunks, version: rec.version}, false
+}
+
+// refreshClaims takes the newest ID Token's claims into the identity part. A refresh without one changes nothing.
+func (a *Auth) refreshClaims(i *identity, tokens *rp.Tokens) {
+	var claims map[string]json.RawMessage
+	if tokens.IDToken() == nil || tokens.Claims(&claims) != nil {
+		return
+	}
+	i.claims = pick(claims, a.config.SessionClaims)
+}
+
+// end ends a session here: for requests under way, and in the store.
+func (a *Auth) end(ctx context.Context, rec *record) {
+	a.live.end(rec.identity.id, a.config.Now(), rec.identity.expires)
+	err := a.store.drop(ctx, rec.handle)
+	a.observe(ctx, rp.Event{Name: eventSessionEnded, Code: errorCode(err), Err: err})
+}
+
+// errorCode is the code of an error that reached no browser.
+func errorCode(err error) string {
+	switch {
+	case err == nil:
+		return ""
+	case errors.Is(err, ErrNoSession), errors.Is(err, ErrLoginRequired):
+		return codeLoginRequired
+	case errors.Is(err, ErrNoTokens):
+		return codeNoTokens
+	case errors.Is(err, errSessionTooLarge):
+		return codeSessionTooLarge
+	default:
+		return rp.ErrorCode(err)
+	}
+}

@@ -1,0 +1,109 @@
+package middleware
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// The names of the routes beside the callback; they are siblings of RedirectURL's path.
+const (
+	routeLogin     = "login"
+	routeLogout    = "logout"
+	routeLoggedOut = "logged-out"
+	routeInitiate  = "initiate"
+	routeJWKS      = "jwks"
+)
+
+var routeNames = []string{routeLogin, routeLogout, routeLoggedOut, routeInitiate, routeJWKS, "frontchannel-logout", "backchannel-logout"}
+
+// route is one path with what it does for each method.
+type route struct {
+	name string
+	get  func(*Auth, http.ResponseWriter, *http.Request)
+	post func(*Auth, http.ResponseWriter, *http.Request)
+}
+
+func (a *Auth) routes() []route {
+	return []route{
+		{a.site.last, (*Auth).callbackGet, (*Auth).callbackPost},
+		{routeLogin, (*Auth).loginRoute, nil},
+		{routeLogout, (*Auth).logoutPage, (*Auth).logoutRoute},
+		{routeLoggedOut, (*Auth).loggedOutRoute, nil},
+		{routeInitiate, (*Auth).initiateGet, (*Auth).initiatePost},
+		{routeJWKS, (*Auth).jwksRoute, nil},
+	}
+}
+
+// Register adds the routes to mux, each as an exact "METHOD /path" pattern without PublicPrefix: beside the path of
+// RedirectURL, say /auth/callback, they are /auth/login, /auth/logout, /auth/logged-out, /auth/initiate and /auth/jwks.
+func (a *Auth) Register(mux interface {
+	Handle(pattern string, h http.Handler)
+}) {
+	for _, rt := range a.routes() {
+		p := a.site.dir + "/" + rt.name
+		mux.Handle("GET "+p, a)
+		if rt.post != nil {
+			mux.Handle("POST "+p, a)
+		}
+	}
+}
+
+// ServeHTTP serves the same routes for other routers: 404 for other paths, 405 with Allow for other methods.
+func (a *Auth) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	name, ok := strings.CutPrefix(r.URL.Path, a.site.dir+"/")
+	if ok && r.URL.RawPath == "" {
+		for _, rt := range a.routes() {
+			if rt.name == name {
+				a.serveRoute(w, r, rt)
+				return
+			}
+		}
+	}
+	http.NotFound(w, r)
+}
+
+func (a *Auth) serveRoute(w http.ResponseWriter, r *http.Request, rt route) {
+	secureHeaders(w.Header())
+	allow := "GET, HEAD"
+	switch {
+	case rt.post != nil && rt.name == a.site.last:
+		allow = "GET, POST" // a HEAD would be answered like the provider's GET, and must not be
+	case rt.post != nil:
+		allow = "GET, HEAD, POST"
+	}
+	switch {
+	case r.Method == http.MethodPost && rt.post != nil:
+		rt.post(a, w, r)
+	case r.Method == http.MethodGet, r.Method == http.MethodHead && rt.name != a.site.last:
+		rt.get(a, w, r)
+	default:
+		w.Header().Set("Allow", allow)
+		a.refuse(w, r, fail(codeMethod, nil))
+	}
+}
+
+// secureHeaders are those of every answer of our own.
+func secureHeaders(h http.Header) {
+	h.Set("Cache-Control", "no-store")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("X-Frame-Options", "DENY")
+	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'")
+}
+
+// jwksRoute publishes the client's own keys, for a provider that fetches them by jwks_uri.
+func (a *Auth) jwksRoute(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/jwk-set+json")
+	w.Header().Set("Cache-Control", "public, max-age=300")
+	_, _ = w.Write(a.client.JWKS())
+}
+
+// LoginURL is the path of the login route, which comes back to returnTo.
+func (a *Auth) LoginURL(returnTo string) string {
+	p := a.site.public(routeLogin)
+	if returnTo == "" {
+		return p
+	}
+	return p + "?return_to=" + url.QueryEscape(returnTo)
+}

@@ -1,0 +1,354 @@
+package middleware
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"sync"
+	"time"
+
+	"golang.org/x/oauth2"
+
+	"github.com/twofold-auth/twofold/internal/restore"
+	"github.com/twofold-auth/twofold/internal/strictjson"
+	"github.com/twofold-auth/twofold/rp"
+	"github.com/twofold-auth/twofold/verify"
+)
+
+// Session is a logged-in user, as one request sees it. It is safe for concurrent use by the goroutines of that
+// request; do not keep it longer.
+type Session struct {
+	// Issuer and Subject together name the user, for ever and everywhere. Nothing else does: not the email address.
+	Issuer, Subject string
+	// SessionID is the provider's sid; "" if it gave none.
+	SessionID string
+	// ACR and AMR say how the user authenticated; empty if the provider does not say.
+	ACR string
+	AMR []string
+	// AuthTime is when the user authenticated at the provider; zero if it does not say.
+	AuthTime time.Time
+	// Started is when the login was completed here, Expires when the session ends whatever happens.
+	Started, Expires time.Time
+
+	state *sessionState
+}
+
+// sessionState is what the copies of a Session share.
+type sessionState struct {
+	auth   *Auth // nil: made by NewSession
+	commit *commitWriter
+	test   *testSession
+
+	mu    sync.Mutex // guards rec and gone
+	rec   *record
+	gone  bool // logged out by this request
+	opens sync.Mutex
+}
+
+// testSession is what NewSession was given.
+type testSession struct {
+	claims []byte
+	token  *oauth2.Token
+}
+
+// fill sets the exported fields.
+func (s *Session) fill(a *Auth, i *identity) {
+	s.Issuer, s.Subject, s.SessionID = a.client.Issuer(), i.subject, i.sid
+	s.ACR, s.AMR, s.AuthTime = i.acr, i.amr, i.authTime
+	s.Started, s.Expires = i.started, i.expires
+}
+
+// Claims decodes Config.SessionClaims, as the newest ID Token has them, into v. Names match exactly. It opens no
+// token; all claims are in [Session.IDToken].
+func (s *Session) Claims(v any) error {
+	if s.state.test != nil {
+		return strictjson.Unmarshal(string(s.state.test.claims), v)
+	}
+	return strictjson.Unmarshal(string(s.state.record().identity.claims), v)
+}
+
+// Value returns what OnIdentity kept in Login.Values; "" if nothing.
+func (s *Session) Value(key string) string {
+	if s.state.test != nil {
+		return ""
+	}
+	var values map[string]string
+	if b := s.state.record().identity.values; len(b) == 0 || json.Unmarshal(b, &values) != nil {
+		return ""
+	}
+	return values[key]
+}
+
+// IDToken returns the newest ID Token: the refreshed or the second one, or the first in a session without tokens.
+// [ErrNoTokens] if none was kept.
+func (s *Session) IDToken() (*rp.IDToken, error) {
+	part, err := s.state.open()
+	if err != nil {
+		return nil, err
+	}
+	if part.kind == partTokens {
+		return orNoTokens(part.parsed.IDToken())
+	}
+	return restoreIDToken(part.idToken)
+}
+
+// First returns the first ID Token of the login, the one that came through the browser. [ErrNoTokens] with the
+// response types code and code token, which have none, or if it was not kept.
+func (s *Session) First() (*rp.IDToken, error) {
+	part, err := s.state.open()
+	if err != nil {
+		return nil, err
+	}
+	if part.kind == partTokens {
+		return orNoTokens(part.parsed.First())
+	}
+	return restoreIDToken(part.idToken)
+}
+
+func orNoTokens(t *rp.IDToken) (*rp.IDToken, error) {
+	if t == nil {
+		return nil, ErrNoTokens
+	}
+	return t, nil
+}
+
+// restoreIDToken reads an ID Token that was verified at the login and sealed since.
+func restoreIDToken(raw string) (*rp.IDToken, error) {
+	if raw == "" {
+		return nil, ErrNoTokens
+	}
+	v, err := restore.IDToken(raw)
+	if err != nil {
+		return nil, err
+	}
+	t, _ := v.(*verify.IDToken)
+	return orNoTokens(t)
+}
+
+// Token returns a live access token, refreshed first if it is about to end. The refresh token stays here.
+//
+//   - [ErrNoTokens] if the session has none
+//   - [ErrLoginRequired] if it has ended and cannot be refreshed
+//   - [ErrCommitted] if it must be refreshed, the session is kept in cookies, and the response has begun
+//   - [rp.ErrUnavailable] if it has ended and the provider does not answer
+func (s *Session) Token(ctx context.Context) (*oauth2.Token, error) {
+	if s.state.test != nil {
+		return s.state.test.live()
+	}
+	return s.state.liveToken(ctx)
+}
+
+func (t *testSession) live() (*oauth2.Token, error) {
+	if t.token == nil {
+		return nil, ErrNoTokens
+	}
+	token := *t.token
+	return &token, nil
+}
+
+// Refresh refreshes the tokens now, whether they have ended or not; together with all who do so at the same time,
+// once. Errors are those of [Session.Token].
+func (s *Session) Refresh(ctx context.Context) error {
+	if s.state.test != nil {
+		return ErrNoTokens
+	}
+	part, err := s.state.usable()
+	if err != nil {
+		return err
+	}
+	return s.state.refresh(ctx, part)
+}
+
+// UserInfo asks the provider's UserInfo endpoint, at most once in a login: the answer is kept with the tokens. The
+// session's subject is compared (Core 5.3.2). Errors are those of [Session.Token] and [rp.Client.UserInfo].
+func (s *Session) UserInfo(ctx context.Context) (*rp.UserInfo, error) {
+	if s.state.test != nil {
+		return nil, ErrNoTokens
+	}
+	return s.state.userInfo(ctx)
+}
+
+// HTTPClient returns a client that sends the session's access token to these origins and refuses all others with
+// [rp.ErrOrigin]. Use it for this request only; for one client per process see [Auth.Transport].
+func (s *Session) HTTPClient(origins ...string) *http.Client {
+	return &http.Client{Transport: rp.Transport(sessionSource{s}, nil, origins...), Timeout: apiTimeout}
+}
+
+// LogoutToken is a value for the field "csrf" of a logout form. The logout route accepts it in place of the headers
+// by which it knows its own pages; a page with Referrer-Policy: no-referrer needs it, others do not.
+func (s *Session) LogoutToken() string {
+	if s.state.test != nil {
+		return "test"
+	}
+	return s.state.auth.boxes.signCSRF(s.state.record().identity.id)
+}
+
+func (t *sessionState) record() *record {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.rec
+}
+
+// adopt makes a newer record this request's, and its cookies those that the first byte brings.
+func (t *sessionState) adopt(rec *record, lines []string) {
+	t.mu.Lock()
+	t.rec = rec
+	t.mu.Unlock()
+	if t.auth.store.inCookies() {
+		t.commit.queue(lines)
+	}
+}
+
+// open returns the token part.
+func (t *sessionState) open() (*tokenPart, error) {
+	if t.test != nil {
+		return nil, ErrNoTokens
+	}
+	t.opens.Lock()
+	defer t.opens.Unlock()
+	t.mu.Lock()
+	rec, gone := t.rec, t.gone
+	t.mu.Unlock()
+	if gone {
+		return nil, ErrNoSession
+	}
+	if err := t.auth.store.openTokens(rec); err != nil {
+		return nil, err
+	}
+	if rec.part == nil {
+		return nil, ErrNoTokens
+	}
+	return rec.part, nil
+}
+
+// usable returns the token part if it holds tokens.
+func (t *sessionState) usable() (*tokenPart, error) {
+	part, err := t.open()
+	switch {
+	case err != nil:
+		return nil, err
+	case part.kind == partEnded:
+		return nil, ErrLoginRequired
+	case part.kind != partTokens:
+		return nil, ErrNoTokens
+	}
+	return part, nil
+}
+
+// maxRenewals is how often one call starts over, when another request's renewal of another kind came first.
+const maxRenewals = 3
+
+func (t *sessionState) liveToken(ctx context.Context) (*oauth2.Token, error) {
+	part, err := t.usable()
+	if err != nil {
+		return nil, err
+	}
+	token := part.parsed.OAuth2()
+	switch need := urgencyOf(token.Expiry, part.obtained, t.auth.config.Now()); {
+	case need == tokenLive, need == tokenEnding && token.RefreshToken == "":
+		return withoutRefresh(token), nil
+	case need == tokenEnding:
+		err := t.refresh(ctx, part)
+		if err != nil && !errors.Is(err, ErrNoSession) && !errors.Is(err, ErrLoginRequired) {
+			return withoutRefresh(token), nil // it still serves
+		}
+		if err != nil {
+			return nil, err
+		}
+	default:
+		if err := t.refresh(ctx, part); err != nil {
+			return nil, err
+		}
+	}
+	if part, err = t.usable(); err != nil {
+		return nil, err
+	}
+	return withoutRefresh(part.parsed.OAuth2()), nil
+}
+
+// withoutRefresh keeps the refresh token from those who would spend it behind our back.
+func withoutRefresh(token *oauth2.Token) *oauth2.Token {
+	token.RefreshToken = ""
+	return token
+}
+
+// refresh replaces the tokens of part by newer ones.
+func (t *sessionState) refresh(ctx context.Context, part *tokenPart) error {
+	if part.parsed.OAuth2().RefreshToken == "" {
+		return ErrLoginRequired
+	}
+	return t.renew(ctx, t.auth.refreshTokens(), func(now *tokenPart) bool { return !bytes.Equal(now.tokens, part.tokens) })
+}
+
+// userInfo asks once and keeps the answer.
+func (t *sessionState) userInfo(ctx context.Context) (*rp.UserInfo, error) {
+	part, err := t.usable()
+	if err != nil {
+		return nil, err
+	}
+	if part.userInfo == nil {
+		if _, err := t.liveToken(ctx); err != nil {
+			return nil, err
+		}
+		if err := t.renew(ctx, t.auth.askUserInfo(), func(now *tokenPart) bool { return now.userInfo != nil }); err != nil {
+			return nil, err
+		}
+	}
+	if part, err = t.usable(); err != nil {
+		return nil, err
+	}
+	return t.auth.client.ParseUserInfo(part.userInfo)
+}
+
+// renew joins renewals of the session until one has brought what is wanted, and adopts what came of each.
+func (t *sessionState) renew(ctx context.Context, what renewal, satisfied func(*tokenPart) bool) error {
+	if t.auth.store.inCookies() {
+		release, ok := t.commit.reserve()
+		if !ok {
+			return ErrCommitted
+		}
+		defer release()
+	}
+	for range maxRenewals {
+		next, lines, err := t.auth.renew(ctx, t.record(), what)
+		if err != nil {
+			return err
+		}
+		t.adopt(next, lines)
+		part, err := t.usable()
+		if err != nil {
+			return err
+		}
+		if satisfied(part) {
+			return nil
+		}
+	}
+	return rp.ErrUnavailable
+}
+
+// NewSession makes a session for tests of handlers: see [NewContext]. The claims sub, iss, sid, acr, amr, auth_time
+// fill the fields, and all claims are what [Session.Claims] decodes. A nil token means a session without tokens.
+func NewSession(claims map[string]any, t *oauth2.Token) *Session {
+	b, err := json.Marshal(claims)
+	if err != nil {
+		panic("middleware: NewSession: " + err.Error())
+	}
+	text := func(name string) string { v, _ := claims[name].(string); return v }
+	s := &Session{
+		Issuer: text("iss"), Subject: text("sub"), SessionID: text("sid"), ACR: text("acr"),
+		state: &sessionState{test: &testSession{claims: b, token: t}},
+	}
+	var lists struct {
+		AMR      []string `json:"amr"`
+		AuthTime int64    `json:"auth_time"`
+	}
+	if json.Unmarshal(b, &lists) == nil {
+		s.AMR = lists.AMR
+		if lists.AuthTime != 0 {
+			s.AuthTime = time.Unix(lists.AuthTime, 0)
+		}
+	}
+	return s
+}

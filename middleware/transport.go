@@ -1,0 +1,74 @@
+package middleware
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"golang.org/x/oauth2"
+
+	"github.com/twofold-auth/twofold/rp"
+)
+
+// apiTimeout is that of the clients we make.
+const apiTimeout = 30 * time.Second
+
+// Transport returns a RoundTripper for one http.Client per process: each request gets the access token of the session
+// in its context, refreshed first if need be. Only these origins (scheme://host[:port]) get one; a request to any
+// other, by a redirect too, fails with [rp.ErrOrigin]; a request without a session fails with [ErrNoSession]. base nil
+// is http.DefaultTransport. It keeps no token: another user's request can never get this one's.
+func (a *Auth) Transport(base http.RoundTripper, origins ...string) http.RoundTripper {
+	return rp.Transport(contextSource{a}, base, origins...)
+}
+
+// contextSource takes the token of the session that the request's context names.
+type contextSource struct{ auth *Auth }
+
+func (c contextSource) Token(ctx context.Context) (*oauth2.Token, error) {
+	s := c.auth.Session(ctx)
+	if s == nil {
+		return nil, ErrNoSession
+	}
+	return s.Token(ctx)
+}
+
+// Renew is asked after an API refused a token.
+func (c contextSource) Renew(ctx context.Context, rejected *oauth2.Token) (*oauth2.Token, error) {
+	s := c.auth.Session(ctx)
+	if s == nil {
+		return nil, ErrNoSession
+	}
+	return sessionSource{s}.Renew(ctx, rejected)
+}
+
+// sessionSource takes the token of one session.
+type sessionSource struct{ s *Session }
+
+func (t sessionSource) Token(ctx context.Context) (*oauth2.Token, error) { return t.s.Token(ctx) }
+
+// renewEvery is how old a token must be before an API's word that it is worth nothing makes us refresh it: an API that
+// refuses every token must not make us refresh for every call.
+const renewEvery = 30 * time.Second
+
+// Renew returns another token than the rejected one: what a parallel request got meanwhile, or a refreshed one.
+func (t sessionSource) Renew(ctx context.Context, rejected *oauth2.Token) (*oauth2.Token, error) {
+	if t.s.state.test != nil {
+		return nil, ErrNoTokens
+	}
+	part, err := t.s.state.usable()
+	if err != nil {
+		return nil, err
+	}
+	if token := part.parsed.OAuth2(); token.AccessToken != rejected.AccessToken {
+		return withoutRefresh(token), nil
+	}
+	if t.s.state.auth.config.Now().Sub(part.obtained) < renewEvery {
+		return nil, ErrLoginRequired
+	}
+	if err := t.s.Refresh(ctx); err != nil {
+		return nil, err
+	}
+	return t.s.Token(ctx)
+}
+
+var _ rp.TokenSource = sessionSource{}
