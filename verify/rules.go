@@ -64,7 +64,7 @@ var rules = [...]rule{
 	{Rule{"nonce", "OIDC Core 3.1.3.7 (11)"}, exchange, "nonce", (*verification).nonce},
 	{Rule{"c_hash", "OIDC Core 3.3.2.10"}, front, "c_hash", (*verification).codeHash},
 	{Rule{"at_hash", "OIDC Core 3.3.2.9"}, front, "at_hash", (*verification).accessTokenHash},
-	{Rule{"c_hash", "OIDC Core 3.3.3.7"}, exchange, "c_hash", (*verification).laterCodeHash},
+	{Rule{"c_hash", "OIDC Core 3.3.3.6"}, exchange, "c_hash", (*verification).laterCodeHash},
 	{Rule{"at_hash", "OIDC Core 3.3.3.9"}, exchange, "at_hash", (*verification).laterAccessTokenHash},
 	{Rule{"s_hash", "FAPI 1.0 Advanced 5.2.3.1"}, login, "s_hash", (*verification).stateHash},
 	{Rule{"auth_time", "OIDC Core 3.1.3.7 (13)"}, idToken, "auth_time", (*verification).authTime},

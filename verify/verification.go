@@ -3,7 +3,6 @@ package verify
 import (
 	"context"
 	"crypto"
-	"errors"
 	"fmt"
 	"hash"
 	"iter"
@@ -71,10 +70,11 @@ func (v *verification) run(on channel) (passed uint64, err error) {
 		if r.on&on == 0 {
 			continue
 		}
-		switch err := r.check(v); {
-		case err == nil:
+		switch err := r.check(v); err {
+		case nil:
 			passed |= 1 << i
-		case !errors.Is(err, errNotApplicable):
+		case errNotApplicable:
+		default:
 			return 0, &Error{Rule: r.Rule, Claim: r.about + v.about, Err: err}
 		}
 	}
