@@ -23,7 +23,7 @@ func benchToken(alg string) (*token, string) {
 	} {
 		t.claims[k] = v
 	}
-	for len(t.raw()) < 1458 {
+	for len(t.build()) < 1458 {
 		t.claims["picture"] = t.claims["picture"].(string) + "p"
 	}
 	return t, t.raw()

@@ -82,6 +82,7 @@ type token struct {
 	policy         verify.Policy
 	expect         verify.Expect
 	compact        func(string) string // changes the finished token
+	finished       string
 }
 
 // valid returns a token that FrontChannel and TokenEndpoint accept with its policy and expectation.
@@ -107,8 +108,15 @@ func valid(alg string) *token {
 	return t
 }
 
-// raw signs the token as it stands.
+// raw signs the token as it stands, once.
 func (t *token) raw() string {
+	if t.finished == "" {
+		t.finished = t.build()
+	}
+	return t.finished
+}
+
+func (t *token) build() string {
 	header, claims := t.rawHeader, t.rawClaims
 	if header == "" {
 		header = string(must(json.Marshal(t.header)))
