@@ -288,11 +288,11 @@ func (t *sessionState) userInfo(ctx context.Context) (*rp.UserInfo, error) {
 	if err != nil {
 		return nil, err
 	}
-	if part.userInfo == nil {
+	if len(part.userInfo) == 0 {
 		if _, err := t.liveToken(ctx); err != nil {
 			return nil, err
 		}
-		if err := t.renew(ctx, t.auth.askUserInfo(), func(now *tokenPart) bool { return now.userInfo != nil }); err != nil {
+		if err := t.renew(ctx, t.auth.askUserInfo(), func(now *tokenPart) bool { return len(now.userInfo) > 0 }); err != nil {
 			return nil, err
 		}
 	}
