@@ -6,7 +6,6 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"encoding/json"
-	"fmt"
 	"html/template"
 	"io"
 	"log/slog"
@@ -286,7 +285,7 @@ func (a *app) fail(w http.ResponseWriter, err error) {
 	a.mu.Lock()
 	a.failed = append(a.failed, err.Error())
 	a.mu.Unlock()
-	http.Error(w, fmt.Sprintf("%T", err), http.StatusInternalServerError)
+	http.Error(w, "the app reports: "+err.Error(), http.StatusInternalServerError)
 }
 
 // healthy fails the test if a handler of the app reported an error.

@@ -250,7 +250,7 @@ func TestAuth0AnHS256TokenIsRefusedUnlessConfigured(t *testing.T) {
 	if calls := a.tokenCalls(); len(calls) != 0 || len(a.session(b)) != 0 {
 		t.Errorf("token calls %+v, session cookies %q", calls, a.session(b))
 	}
-	b.screenshot("error-algorithm")
+	b.looks("error-algorithm")
 }
 
 // TestSeveralResources: a server with several resources (RFC 8707). The login asks for two, and each API gets a token

@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"crypto/rand"
 	"log/slog"
 	"net"
 	"net/http"
@@ -68,13 +69,16 @@ func localApp(t *testing.T, base, issuer string) http.Handler {
 		Issuer: issuer, ClientID: "local", ClientAuth: rp.SecretBasic(secret), RedirectURL: base + "/auth/callback",
 		HTTPClient: &http.Client{Transport: &http.Transport{DialContext: (&net.Dialer{}).DialContext}},
 		Logger:     slog.New(slog.DiscardHandler),
+		Insecure:   rp.Insecure{PlainHTTP: true},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = client.Close() })
+	key := make([]byte, 32)
+	_, _ = rand.Read(key)
 	auth, err := middleware.New(middleware.Config{
-		Client: client, Keys: [][]byte{make([]byte, 32)}, Name: cookieName, Logger: slog.New(slog.DiscardHandler),
+		Client: client, Keys: [][]byte{key}, Name: cookieName, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -124,6 +124,8 @@ func (m *manual) use(ctx context.Context, t *testing.T, tokens *rp.Tokens) {
 	t.Helper()
 	info, err := m.client.UserInfo(ctx, tokens)
 	must(t, "UserInfo", err)
+	info, err = m.client.ParseUserInfo(info.Bytes())
+	must(t, "ParseUserInfo", err)
 	var claims struct {
 		Email string `json:"email"`
 	}

@@ -39,7 +39,7 @@ function settings(entry) {
     pkce: { required: () => true },
     rotateRefreshToken: true,
     expiresWithSession: () => false,
-    ttl: { AccessToken: 600, AuthorizationCode: 60, IdToken: 600, Interaction: 600, Session: 3600, Grant: 3600, RefreshToken: 3600 },
+    ttl: { AccessToken: (ctx, token) => token.resourceServer?.accessTokenTTL ?? 600, AuthorizationCode: 60, IdToken: 600, Interaction: 600, Session: 3600, Grant: 3600, RefreshToken: 3600 },
     issueRefreshToken: (ctx, client, code) => client.grantTypeAllowed('refresh_token')
       && (entry.refreshWithoutConsent || code.scopes.has('offline_access')),
     findAccount: (ctx, id) => ({

@@ -37,22 +37,11 @@ func TestQuickstart(t *testing.T) {
 			t.Errorf("the flow page says nothing of %q", want)
 		}
 	}
-	if shown := read(b, chromedp.Evaluate[bool](`!!document.querySelector("li.failed")`)); shown {
-		t.Error("a check of an honest login is shown as failed")
-	}
 	read(b, chromedp.Reload())
 	b.see("#s7")
 	b.quiet()
 
-	b.click("a[href^='/attack/']")
-	b.see("h1")
-	if b.where(); strings.Contains(b.where(), "127.0.0.1") {
-		b.click("button[value=login]")
-		b.see("a[href]")
-	}
-	b.looks("quickstart-attack")
-	b.forget() // the console reports the status 400 of a refused callback
-
+	b.attack(base)
 	b.open(base)
 	b.see("h1")
 	b.click("form[method=post] button")
@@ -67,6 +56,29 @@ func TestQuickstart(t *testing.T) {
 	b.quiet()
 }
 
+// attack tries each attack that the flow page offers: every one ends on a page that says what refused it, with the
+// user logged in as before.
+func (b *tab) attack(base string) {
+	b.t.Helper()
+	links := read(b, chromedp.Evaluate[[]string](`[...document.querySelectorAll("a[href*='attack=']")].map(a => a.href)`))
+	if len(links) == 0 {
+		b.t.Error("the flow page offers no attack")
+	}
+	for i, link := range links {
+		b.open(link)
+		b.click("button[value=login]")
+		if got := b.text("h1"); got != "Attack refused" {
+			b.t.Errorf("%s ends with %q", link, got)
+		}
+		if i == 0 {
+			b.looks("quickstart-attack")
+		}
+		b.forget() // the console reports the status of the refused callback
+		b.open(base + "/flow")
+		b.see("#s7")
+	}
+}
+
 var address = regexp.MustCompile(`http://localhost:\d+`)
 
 // quickstart builds and starts the program on a free port and returns the address that it prints.
@@ -79,8 +91,7 @@ func quickstart(t *testing.T) string {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	program := exec.CommandContext(ctx, binary)
-	program.Env = append(program.Environ(), "LISTEN=localhost:0")
+	program := exec.CommandContext(ctx, binary, "-listen", "localhost:0", "-provider", "127.0.0.1:0")
 	out, err := program.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
