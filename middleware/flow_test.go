@@ -209,3 +209,11 @@ func (a *app) expect(b *optest.Browser, path string, status int, text string) *o
 	}
 	return p
 }
+
+// skipUnderRace is for counts that the race detector changes.
+func skipUnderRace(t testing.TB) {
+	t.Helper()
+	if raceEnabled {
+		t.Skip("allocations are counted without the race detector")
+	}
+}

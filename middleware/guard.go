@@ -35,8 +35,7 @@ func (a *Auth) RequireLogin(next http.Handler) http.Handler {
 func (a *Auth) RequireTokens(next http.Handler) http.Handler {
 	checked := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s := a.Session(r.Context())
-		_, err := s.Token(r.Context())
-		if err != nil {
+		if err := s.ready(r.Context()); err != nil {
 			a.withoutTokens(w, r, s, err)
 			return
 		}

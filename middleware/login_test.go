@@ -93,9 +93,11 @@ func wholeWay(t *testing.T, a *app) {
 func TestSignOnOnly(t *testing.T) {
 	t.Parallel()
 	for name, s := range map[string]setup{
-		"ExchangeNever":   {auth: func(c *middleware.Config) { c.Exchange = middleware.ExchangeNever }},
-		"id_token":        {client: func(c *rp.Config) { c.ResponseType = rp.ImplicitIDToken }},
-		"chosen by hook":  {auth: func(c *middleware.Config) { c.OnIdentity = func(l *middleware.Login) error { l.Exchange = middleware.ExchangeNever; return nil } }},
+		"ExchangeNever": {auth: func(c *middleware.Config) { c.Exchange = middleware.ExchangeNever }},
+		"id_token":      {client: func(c *rp.Config) { c.ResponseType = rp.ImplicitIDToken }},
+		"chosen by hook": {auth: func(c *middleware.Config) {
+			c.OnIdentity = func(l *middleware.Login) error { l.Exchange = middleware.ExchangeNever; return nil }
+		}},
 		"without a token": {auth: func(c *middleware.Config) { c.Exchange, c.OmitIDToken = middleware.ExchangeNever, true }},
 	} {
 		t.Run(name, func(t *testing.T) {

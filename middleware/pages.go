@@ -7,13 +7,12 @@ import (
 	"embed"
 	"encoding/json"
 	"html/template"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
-
-	"maps"
 
 	"github.com/twofold-auth/twofold/rp"
 )

@@ -39,7 +39,8 @@ func (a *Auth) routes() []route {
 // RedirectURL, say /auth/callback, they are /auth/login, /auth/logout, /auth/logged-out, /auth/initiate and /auth/jwks.
 func (a *Auth) Register(mux interface {
 	Handle(pattern string, h http.Handler)
-}) {
+},
+) {
 	for _, rt := range a.routes() {
 		p := a.site.dir + "/" + rt.name
 		mux.Handle("GET "+p, a)

@@ -41,10 +41,12 @@ type sessionState struct {
 	commit *commitWriter
 	test   *testSession
 
-	mu    sync.Mutex // guards rec and gone
+	mu    sync.Mutex // guards what follows
 	rec   *record
-	gone  bool // logged out by this request
-	opens sync.Mutex
+	gone  bool          // logged out by this request
+	token *oauth2.Token // of rec.part; nil until asked for
+	of    *tokenPart    // whose token is
+	opens sync.Mutex    // held while the token part is opened
 }
 
 // testSession is what NewSession was given.
@@ -137,7 +139,21 @@ func (s *Session) Token(ctx context.Context) (*oauth2.Token, error) {
 	if s.state.test != nil {
 		return s.state.test.live()
 	}
-	return s.state.liveToken(ctx)
+	token, err := s.state.liveToken(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return withoutRefresh(token), nil
+}
+
+// ready reports whether there is a live token, and makes one if there can be.
+func (s *Session) ready(ctx context.Context) error {
+	if s.state.test != nil {
+		_, err := s.state.test.live()
+		return err
+	}
+	_, err := s.state.liveToken(ctx)
+	return err
 }
 
 func (t *testSession) live() (*oauth2.Token, error) {
@@ -240,43 +256,51 @@ func (t *sessionState) usable() (*tokenPart, error) {
 // maxRenewals is how often one call starts over, when another request's renewal of another kind came first.
 const maxRenewals = 3
 
+// liveToken returns the access token, refreshed first if need be. The token is shared: the caller copies it.
 func (t *sessionState) liveToken(ctx context.Context) (*oauth2.Token, error) {
 	part, err := t.usable()
 	if err != nil {
 		return nil, err
 	}
-	token := part.parsed.OAuth2()
-	switch need := urgencyOf(token.Expiry, part.obtained, t.auth.config.Now()); {
-	case need == tokenLive, need == tokenEnding && token.RefreshToken == "":
-		return withoutRefresh(token), nil
-	case need == tokenEnding:
-		err := t.refresh(ctx, part)
-		if err != nil && !errors.Is(err, ErrNoSession) && !errors.Is(err, ErrLoginRequired) {
-			return withoutRefresh(token), nil // it still serves
-		}
-		if err != nil {
-			return nil, err
-		}
-	default:
-		if err := t.refresh(ctx, part); err != nil {
-			return nil, err
-		}
+	token := t.tokenOf(part)
+	need := urgencyOf(token.Expiry, part.obtained, t.auth.config.Now())
+	if need == tokenLive || need == tokenEnding && token.RefreshToken == "" {
+		return token, nil
+	}
+	err = t.refresh(ctx, part)
+	switch {
+	case err != nil && need == tokenEnding && !errors.Is(err, ErrNoSession) && !errors.Is(err, ErrLoginRequired):
+		return token, nil // it still serves
+	case err != nil:
+		return nil, err
 	}
 	if part, err = t.usable(); err != nil {
 		return nil, err
 	}
-	return withoutRefresh(part.parsed.OAuth2()), nil
+	return t.tokenOf(part), nil
 }
 
-// withoutRefresh keeps the refresh token from those who would spend it behind our back.
+// tokenOf returns a part's token, the same one each time.
+func (t *sessionState) tokenOf(part *tokenPart) *oauth2.Token {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.of != part {
+		t.of, t.token = part, part.parsed.OAuth2()
+	}
+	return t.token
+}
+
+// withoutRefresh returns a copy for the app. The refresh token stays here: whoever spends it behind our back ends the
+// session.
 func withoutRefresh(token *oauth2.Token) *oauth2.Token {
-	token.RefreshToken = ""
-	return token
+	given := *token
+	given.RefreshToken = ""
+	return &given
 }
 
 // refresh replaces the tokens of part by newer ones.
 func (t *sessionState) refresh(ctx context.Context, part *tokenPart) error {
-	if part.parsed.OAuth2().RefreshToken == "" {
+	if t.tokenOf(part).RefreshToken == "" {
 		return ErrLoginRequired
 	}
 	return t.renew(ctx, t.auth.refreshTokens(), func(now *tokenPart) bool { return !bytes.Equal(now.tokens, part.tokens) })

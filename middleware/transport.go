@@ -59,7 +59,7 @@ func (t sessionSource) Renew(ctx context.Context, rejected *oauth2.Token) (*oaut
 	if err != nil {
 		return nil, err
 	}
-	if token := part.parsed.OAuth2(); token.AccessToken != rejected.AccessToken {
+	if token := t.s.state.tokenOf(part); token.AccessToken != rejected.AccessToken {
 		return withoutRefresh(token), nil
 	}
 	if t.s.state.auth.config.Now().Sub(part.obtained) < renewEvery {
