@@ -219,7 +219,7 @@ func (h *Handler) cookieName() string { return "__Host-optest-" + HalfHash("RS25
 // setCookie keeps the provider's own session. None, since POST requests come from the client's site; browsers take
 // Secure cookies on loopback hosts over plain http too (Safari does not).
 func (h *Handler) setCookie(a *Answer, value string, maxAge int) {
-	a.HTTPHeader.Add("Set-Cookie", (&http.Cookie{
+	a.HTTPHeader.Add("Set-Cookie", (&http.Cookie{ //nolint:gosec // None is meant, see above
 		Name: h.cookieName(), Value: value, Path: "/", MaxAge: maxAge, Secure: true, HttpOnly: true, SameSite: http.SameSiteNoneMode,
 	}).String())
 }

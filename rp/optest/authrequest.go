@@ -216,7 +216,7 @@ func checkMaxAge(_ *Handler, q *authRequest, p url.Values) *protocolError {
 	if err != nil {
 		return invalid("max_age is no number of seconds")
 	}
-	age := time.Duration(seconds) * time.Second //nolint:gosec // 31 bits at most
+	age := time.Duration(seconds) * time.Second
 	q.maxAge = &age
 	return nil
 }

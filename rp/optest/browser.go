@@ -194,7 +194,7 @@ func (b *Browser) load(ctx context.Context, n *navigation) (*Page, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer response.Body.Close()
+	defer func() { _ = response.Body.Close() }()
 	for _, line := range response.Header["Set-Cookie"] {
 		if c, err := http.ParseSetCookie(line); err == nil {
 			b.jar.set(n.target, c, b.now())

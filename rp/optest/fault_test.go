@@ -9,11 +9,13 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"reflect"
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/twofold-auth/twofold/rp/optest"
@@ -74,8 +76,10 @@ func TestFrontChannelFaults(t *testing.T) {
 		fault func(*optest.Answer)
 		check func(*testing.T, *world, url.Values) bool
 	}{
-		{"A11_code_twice", func(a *optest.Answer) { a.Params.Add("code", "x") },
-			func(_ *testing.T, _ *world, got url.Values) bool { return len(got["code"]) == 2 }},
+		{
+			"A11_code_twice", func(a *optest.Answer) { a.Params.Add("code", "x") },
+			func(_ *testing.T, _ *world, got url.Values) bool { return len(got["code"]) == 2 },
+		},
 		{"A11_id_token_twice_both_signed_again", func(a *optest.Answer) {
 			a.Params.Add("id_token", a.Params.Get("id_token"))
 			a.Claims["x"] = "y"
@@ -84,19 +88,31 @@ func TestFrontChannelFaults(t *testing.T) {
 			_, two := w.verify(got["id_token"][1])
 			return one["x"] == "y" && two["x"] == "y"
 		}},
-		{"A14_other_mode", func(a *optest.Answer) { a.Mode = "query" },
-			func(_ *testing.T, w *world, got url.Values) bool { return w.got[0].Method == http.MethodGet && got.Has("code") }},
-		{"A12_parameter_in_the_query_too", func(a *optest.Answer) { a.RedirectURI += "?state=other" },
-			func(_ *testing.T, _ *world, got url.Values) bool { return len(got["state"]) == 2 }},
-		{"A16_id_token_missing", func(a *optest.Answer) { a.Params.Del("id_token") },
-			func(_ *testing.T, _ *world, got url.Values) bool { return !got.Has("id_token") && got.Has("code") }},
-		{"A29_iss_missing", func(a *optest.Answer) { a.Params.Del("iss") },
-			func(_ *testing.T, _ *world, got url.Values) bool { return !got.Has("iss") }},
-		{"A54_code_swapped_under_its_c_hash", func(a *optest.Answer) { a.Params.Set("code", "stolen") },
+		{
+			"A14_other_mode", func(a *optest.Answer) { a.Mode = "query" },
+			func(_ *testing.T, w *world, got url.Values) bool {
+				return w.got[0].Method == http.MethodGet && got.Has("code")
+			},
+		},
+		{
+			"A12_parameter_in_the_query_too", func(a *optest.Answer) { a.RedirectURI += "?state=other" },
+			func(_ *testing.T, _ *world, got url.Values) bool { return len(got["state"]) == 2 },
+		},
+		{
+			"A16_id_token_missing", func(a *optest.Answer) { a.Params.Del("id_token") },
+			func(_ *testing.T, _ *world, got url.Values) bool { return !got.Has("id_token") && got.Has("code") },
+		},
+		{
+			"A29_iss_missing", func(a *optest.Answer) { a.Params.Del("iss") },
+			func(_ *testing.T, _ *world, got url.Values) bool { return !got.Has("iss") },
+		},
+		{
+			"A54_code_swapped_under_its_c_hash", func(a *optest.Answer) { a.Params.Set("code", "stolen") },
 			func(_ *testing.T, w *world, got url.Values) bool {
 				_, c := w.verify(got.Get("id_token"))
 				return got.Get("code") == "stolen" && c["c_hash"] != half("RS256", "stolen")
-			}},
+			},
+		},
 		{"A54_code_swapped_with_its_c_hash", func(a *optest.Answer) {
 			a.Params.Set("code", "stolen")
 			a.Claims["c_hash"] = optest.HalfHash("RS256", "stolen")
@@ -104,32 +120,44 @@ func TestFrontChannelFaults(t *testing.T) {
 			_, c := w.verify(got.Get("id_token"))
 			return c["c_hash"] == half("RS256", "stolen")
 		}},
-		{"B12_exp_is_a_string", func(a *optest.Answer) { a.Claims["exp"] = "1" },
+		{
+			"B12_exp_is_a_string", func(a *optest.Answer) { a.Claims["exp"] = "1" },
 			func(_ *testing.T, w *world, got url.Values) bool {
 				_, c := w.verify(got.Get("id_token"))
 				return c["exp"] == "1"
-			}},
-		{"B13_exp_is_past", func(a *optest.Answer) { a.Claims["exp"] = a.Claims["iat"].(int64) - 60 },
+			},
+		},
+		{
+			"B13_exp_is_past", func(a *optest.Answer) { a.Claims["exp"] = a.Claims["iat"].(int64) - 60 },
 			func(_ *testing.T, w *world, got url.Values) bool {
 				_, c := w.verify(got.Get("id_token"))
 				return c["exp"].(float64) < c["iat"].(float64)
-			}},
-		{"B14_exp_is_1E400", func(a *optest.Answer) { a.Claims["exp"] = json.Number("1E400") },
+			},
+		},
+		{
+			"B14_exp_is_1E400", func(a *optest.Answer) { a.Claims["exp"] = json.Number("1E400") },
 			func(t *testing.T, _ *world, got url.Values) bool {
 				return bytes.Contains(decode(t, strings.Split(got.Get("id_token"), ".")[1]), []byte(`"exp":1E400`))
-			}},
-		{"B26_c_hash_missing", func(a *optest.Answer) { delete(a.Claims, "c_hash") },
+			},
+		},
+		{
+			"B26_c_hash_missing", func(a *optest.Answer) { delete(a.Claims, "c_hash") },
 			func(_ *testing.T, w *world, got url.Values) bool {
 				_, c := w.verify(got.Get("id_token"))
 				return c["c_hash"] == nil
-			}},
-		{"C01_alg_None", func(a *optest.Answer) { a.Header["alg"] = "None" },
-			func(_ *testing.T, _ *world, got url.Values) bool { return strings.HasSuffix(got.Get("id_token"), ".") }},
-		{"C01_alg_missing", func(a *optest.Answer) { delete(a.Header, "alg") },
+			},
+		},
+		{
+			"C01_alg_None", func(a *optest.Answer) { a.Header["alg"] = "None" },
+			func(_ *testing.T, _ *world, got url.Values) bool { return strings.HasSuffix(got.Get("id_token"), ".") },
+		},
+		{
+			"C01_alg_missing", func(a *optest.Answer) { delete(a.Header, "alg") },
 			func(t *testing.T, _ *world, got url.Values) bool {
 				h, _ := open(t, got.Get("id_token"))
 				return h["alg"] == nil && len(got.Get("id_token")) > 600
-			}},
+			},
+		},
 		{"C02_public_key_as_secret", func(a *optest.Answer) {
 			a.Header["alg"] = "HS256"
 			a.Sign = func(h, c []byte) string { return optest.JWS("HS256", publicPEM(), h, c) }
@@ -137,39 +165,51 @@ func TestFrontChannelFaults(t *testing.T) {
 			h, _ := open(t, got.Get("id_token"))
 			return h["alg"] == "HS256"
 		}},
-		{"C03_HS256_with_the_secret", func(a *optest.Answer) { a.Header["alg"] = "HS256" },
+		{
+			"C03_HS256_with_the_secret", func(a *optest.Answer) { a.Header["alg"] = "HS256" },
 			func(t *testing.T, _ *world, got url.Values) bool {
 				parts := strings.Split(got.Get("id_token"), ".")
 				return optest.JWS("HS256", []byte(secret), decode(t, parts[0]), decode(t, parts[1])) == got.Get("id_token")
-			}},
-		{"C04_another_algorithm_with_its_key", func(a *optest.Answer) { a.Header["alg"] = "ES256" },
+			},
+		},
+		{
+			"C04_another_algorithm_with_its_key", func(a *optest.Answer) { a.Header["alg"] = "ES256" },
 			func(_ *testing.T, w *world, got url.Values) bool {
 				h, _ := w.verify(got.Get("id_token"))
 				return h.Algorithm == "ES256"
-			}},
+			},
+		},
 		{"C06_flipped_bit", func(a *optest.Answer) {
 			a.Sign = func(h, c []byte) string { return optest.Tamper(a.JWS(h, c)) }
 		}, func(t *testing.T, w *world, got url.Values) bool {
 			h, _ := open(t, got.Get("id_token"))
 			return h["kid"] == w.op.KeyID("RS256")
 		}},
-		{"C14_kid_is_a_number", func(a *optest.Answer) { a.Header["kid"] = 7 },
+		{
+			"C14_kid_is_a_number", func(a *optest.Answer) { a.Header["kid"] = 7 },
 			func(t *testing.T, _ *world, got url.Values) bool {
 				h, _ := open(t, got.Get("id_token"))
 				return h["kid"] == 7.0
-			}},
+			},
+		},
 		{"C22_sub_twice", func(a *optest.Answer) {
-			a.Sign = func(h, c []byte) string { return a.JWS(h, bytes.Replace(c, []byte("{"), []byte(`{"sub":"mallory",`), 1)) }
+			a.Sign = func(h, c []byte) string {
+				return a.JWS(h, bytes.Replace(c, []byte("{"), []byte(`{"sub":"mallory",`), 1))
+			}
 		}, func(t *testing.T, _ *world, got url.Values) bool {
 			return bytes.Count(decode(t, strings.Split(got.Get("id_token"), ".")[1]), []byte(`"sub":`)) == 2
 		}},
-		{"C27_two_segments", func(a *optest.Answer) { a.Sign = func(_, _ []byte) string { return "a.b" } },
-			func(_ *testing.T, _ *world, got url.Values) bool { return got.Get("id_token") == "a.b" }},
-		{"F10_keys_rotate_just_before_signing", func(a *optest.Answer) { /* the world's own: see below */ },
+		{
+			"C27_two_segments", func(a *optest.Answer) { a.Sign = func(_, _ []byte) string { return "a.b" } },
+			func(_ *testing.T, _ *world, got url.Values) bool { return got.Get("id_token") == "a.b" },
+		},
+		{
+			"F10_keys_rotate_just_before_signing", func(a *optest.Answer) { /* the world's own: see below */ },
 			func(_ *testing.T, w *world, got url.Values) bool {
 				h, _ := w.verify(got.Get("id_token"))
 				return h.KeyID == w.op.KeyID("RS256")
-			}},
+			},
+		},
 		{"A24_error_instead", func(a *optest.Answer) {
 			a.Params = url.Values{"error": {"server_error"}, "error_description": {"<script>"}, "state": a.Params["state"]}
 		}, func(_ *testing.T, _ *world, got url.Values) bool { return got.Get("error_description") == "<script>" }},
@@ -260,18 +300,12 @@ func TestTokenEndpointFaults(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, registered)
-			w.op.Fault(row.fault)
-			status, _, body := w.do(http.MethodPost, "/oauth/token", url.Values{"grant_type": {"refresh_token"}}.Encode())
-			if row.name[:3] == "D10" || row.name[:3] == "D11" || row.name[:3] == "D13" {
-				w.op.Fault(nil)
-				code := w.login().Get("code")
-				w.op.Fault(row.fault)
-				form := url.Values{
-					"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {w.callback()}, "code_verifier": {verifier},
-					"client_id": {clientID}, "client_secret": {secret},
-				}
-				status, _, body = w.do(http.MethodPost, "/oauth/token", form.Encode())
+			form := url.Values{
+				"grant_type": {"authorization_code"}, "code": {w.login().Get("code")}, "redirect_uri": {w.callback()}, "code_verifier": {verifier},
+				"client_id": {clientID}, "client_secret": {secret},
 			}
+			w.op.Fault(row.fault)
+			status, _, body := w.do(http.MethodPost, "/oauth/token", form.Encode())
 			if status != row.status || !strings.Contains(string(body), row.body) {
 				t.Errorf("%d %s", status, body)
 			}
@@ -325,13 +359,17 @@ func TestNoAnswer(t *testing.T) {
 			t.Error("there was an answer")
 		}
 	})
-	t.Run("it is late", func(t *testing.T) {
-		t.Parallel()
-		w := newWorld(t, registered)
-		w.op.Fault(func(a *optest.Answer) { a.Delay = 20 * time.Millisecond })
-		start := time.Now()
-		if err := get(t.Context(), t, w); err != nil || time.Since(start) < 20*time.Millisecond {
-			t.Errorf("%v", err)
+}
+
+func TestDelay(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := optest.NewHandler("http://localhost", optest.Config{Algorithm: "EdDSA"})
+		h.Fault(func(a *optest.Answer) { a.Delay = time.Minute })
+		recorder, start := httptest.NewRecorder(), time.Now()
+		h.ServeHTTP(recorder, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/jwks", nil))
+		if took := time.Now().Sub(start); recorder.Code != http.StatusOK || took != time.Minute {
+			t.Errorf("%d after %v", recorder.Code, took)
 		}
 	})
 }

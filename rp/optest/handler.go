@@ -131,7 +131,7 @@ func loopback(host string) bool {
 }
 
 // systemNow is the one place that asks the machine for the time.
-func systemNow() time.Time { return time.Now() }
+func systemNow() time.Time { return time.Now() } //nolint:forbidigo // the default
 
 // backgroundContext is for what belongs to no request.
 func backgroundContext() context.Context { return context.Background() }

@@ -170,8 +170,9 @@ func (c *cookie) goesWith(n *navigation, now time.Time) bool {
 		return false
 	case http.SameSiteLaxMode:
 		return n.safe()
+	default: // no attribute: Lax, but for a while
+		return n.safe() || now.Sub(c.created) <= laxPostTime
 	}
-	return n.safe() || now.Sub(c.created) <= laxPostTime // no attribute: Lax, but for a while
 }
 
 // matching returns cookies in the order in which they are sent: longer paths first, then older ones.
@@ -209,7 +210,7 @@ func (j *jar) header(n *navigation, now time.Time) string {
 func (j *jar) list(u *url.URL, now time.Time) []*http.Cookie {
 	var list []*http.Cookie
 	for _, c := range j.matching(func(c *cookie) bool { return c.fits(u, now) }) {
-		out := c.Cookie
+		out := c.Cookie //nolint:gosec // the attributes are what the server has set
 		out.Path, out.Expires = c.path, c.expires
 		list = append(list, &out)
 	}

@@ -43,9 +43,7 @@ func (h *Handler) loginPage(a *Answer, id string, l *login, text string) *Answer
 			data.Scopes = append(data.Scopes, s)
 		}
 	}
-	for _, resource := range l.request.resources {
-		data.Scopes = append(data.Scopes, resource)
-	}
+	data.Scopes = append(data.Scopes, l.request.resources...)
 	a.HTTPHeader.Set("Cache-Control", "no-store")
 	a.HTTPHeader.Set("Referrer-Policy", "no-referrer")
 	a.Body = a.page("login", data, origin(l.request.redirectURI))
