@@ -117,8 +117,10 @@ func (c *Client) newAuthRequest(ctx context.Context, o *AuthOptions) (*AuthReque
 		q.maxAge = &age
 	}
 	c.randomize(q)
-	q.redirect, err = p.request.build(q, o)
-	return q, err
+	if q.redirect, err = p.request.build(q, o); err != nil {
+		return nil, err
+	}
+	return q, nil
 }
 
 // randomize fills in what must not be guessed. All of it is one string, and parts of it.

@@ -33,13 +33,10 @@ func cleanCode(code string) string {
 // change the direction of writing, invalid UTF-8.
 func clean(text string, limit int) string {
 	if len(text) > limit {
+		for back := 0; back < utf8.UTFMax-1 && !utf8.RuneStart(text[limit]); back++ {
+			limit--
+		}
 		text = text[:limit]
-		for len(text) > 0 && !utf8.RuneStart(text[len(text)-1]) {
-			text = text[:len(text)-1]
-		}
-		if r, size := utf8.DecodeLastRuneInString(text); r == utf8.RuneError && size == 1 {
-			text = text[:len(text)-1]
-		}
 	}
 	return strings.Map(func(r rune) rune {
 		if r == utf8.RuneError || !unicode.IsPrint(r) {

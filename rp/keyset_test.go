@@ -233,15 +233,15 @@ func TestF08_a_provider_that_is_down_is_asked_seldom(t *testing.T) {
 func TestF17_cache_control_is_clamped(t *testing.T) {
 	t.Parallel()
 	for header, want := range map[string]time.Duration{
-		"":                               time.Hour,
-		"public":                         time.Hour,
-		"max-age=0":                      5 * time.Minute,
-		"max-age=315360000":              24 * time.Hour,
-		"max-age=99999999999999999999":   time.Hour,
-		"max-age=-1":                     time.Hour,
-		"no-store":                       5 * time.Minute,
-		"No-Cache, max-age=7200":         5 * time.Minute,
-		"public, MAX-AGE=7200":           2 * time.Hour,
+		"":                                time.Hour,
+		"public":                          time.Hour,
+		"max-age=0":                       5 * time.Minute,
+		"max-age=315360000":               24 * time.Hour,
+		"max-age=99999999999999999999":    time.Hour,
+		"max-age=-1":                      time.Hour,
+		"no-store":                        5 * time.Minute,
+		"No-Cache, max-age=7200":          5 * time.Minute,
+		"public, MAX-AGE=7200":            2 * time.Hour,
 		`max-age="7200", must-revalidate`: 2 * time.Hour,
 	} {
 		if got := rp.Freshness(header); got != want {
