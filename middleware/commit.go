@@ -140,87 +140,6 @@ const (
 
 // wrap returns c as a ResponseWriter that can what the original can.
 func (c *commitWriter) wrap() http.ResponseWriter {
-	f, h, r, p := commitFlusher{c}, commitHijacker{c}, commitReader{c}, commitPusher{c}
-	switch c.abilities() {
-	case canFlush:
-		return struct {
-			*commitWriter
-			commitFlusher
-		}{c, f}
-	case canHijack:
-		return struct {
-			*commitWriter
-			commitHijacker
-		}{c, h}
-	case canReadFrom:
-		return struct {
-			*commitWriter
-			commitReader
-		}{c, r}
-	case canPush:
-		return struct {
-			*commitWriter
-			commitPusher
-		}{c, p}
-	case canFlush | canHijack:
-		return struct {
-			*commitWriter
-			commitFlusher
-			commitHijacker
-		}{c, f, h}
-	case canFlush | canReadFrom:
-		return struct {
-			*commitWriter
-			commitFlusher
-			commitReader
-		}{c, f, r}
-	case canFlush | canPush:
-		return struct {
-			*commitWriter
-			commitFlusher
-			commitPusher
-		}{c, f, p}
-	case canHijack | canReadFrom:
-		return struct {
-			*commitWriter
-			commitHijacker
-			commitReader
-		}{c, h, r}
-	case canFlush | canHijack | canReadFrom:
-		return struct {
-			*commitWriter
-			commitFlusher
-			commitHijacker
-			commitReader
-		}{c, f, h, r}
-	case canFlush | canReadFrom | canPush:
-		return struct {
-			*commitWriter
-			commitFlusher
-			commitReader
-			commitPusher
-		}{c, f, r, p}
-	case canFlush | canHijack | canPush:
-		return struct {
-			*commitWriter
-			commitFlusher
-			commitHijacker
-			commitPusher
-		}{c, f, h, p}
-	case canFlush | canHijack | canReadFrom | canPush:
-		return struct {
-			*commitWriter
-			commitFlusher
-			commitHijacker
-			commitReader
-			commitPusher
-		}{c, f, h, r, p}
-	default: // none, or Push with Hijack or ReadFrom but without Flush, which no server has
-		return c
-	}
-}
-
-func (c *commitWriter) abilities() int {
 	can := 0
 	if _, ok := c.ResponseWriter.(http.Flusher); ok {
 		can |= canFlush
@@ -234,5 +153,117 @@ func (c *commitWriter) abilities() int {
 	if _, ok := c.ResponseWriter.(http.Pusher); ok {
 		can |= canPush
 	}
-	return can
+	return wrappers[can](c)
+}
+
+// wrappers has one type for each set of abilities: Go has no other way to make a method appear.
+var wrappers = [...]func(c *commitWriter) http.ResponseWriter{
+	0: func(c *commitWriter) http.ResponseWriter { return c },
+	canFlush: func(c *commitWriter) http.ResponseWriter {
+		return struct {
+			*commitWriter
+			commitFlusher
+		}{c, commitFlusher{c}}
+	},
+	canHijack: func(c *commitWriter) http.ResponseWriter {
+		return struct {
+			*commitWriter
+			commitHijacker
+		}{c, commitHijacker{c}}
+	},
+	canReadFrom: func(c *commitWriter) http.ResponseWriter {
+		return struct {
+			*commitWriter
+			commitReader
+		}{c, commitReader{c}}
+	},
+	canPush: func(c *commitWriter) http.ResponseWriter {
+		return struct {
+			*commitWriter
+			commitPusher
+		}{c, commitPusher{c}}
+	},
+	canFlush | canHijack: func(c *commitWriter) http.ResponseWriter {
+		return struct {
+			*commitWriter
+			commitFlusher
+			commitHijacker
+		}{c, commitFlusher{c}, commitHijacker{c}}
+	},
+	canFlush | canReadFrom: func(c *commitWriter) http.ResponseWriter {
+		return struct {
+			*commitWriter
+			commitFlusher
+			commitReader
+		}{c, commitFlusher{c}, commitReader{c}}
+	},
+	canFlush | canPush: func(c *commitWriter) http.ResponseWriter {
+		return struct {
+			*commitWriter
+			commitFlusher
+			commitPusher
+		}{c, commitFlusher{c}, commitPusher{c}}
+	},
+	canHijack | canReadFrom: func(c *commitWriter) http.ResponseWriter {
+		return struct {
+			*commitWriter
+			commitHijacker
+			commitReader
+		}{c, commitHijacker{c}, commitReader{c}}
+	},
+	canHijack | canPush: func(c *commitWriter) http.ResponseWriter {
+		return struct {
+			*commitWriter
+			commitHijacker
+			commitPusher
+		}{c, commitHijacker{c}, commitPusher{c}}
+	},
+	canReadFrom | canPush: func(c *commitWriter) http.ResponseWriter {
+		return struct {
+			*commitWriter
+			commitReader
+			commitPusher
+		}{c, commitReader{c}, commitPusher{c}}
+	},
+	canFlush | canHijack | canReadFrom: func(c *commitWriter) http.ResponseWriter {
+		return struct {
+			*commitWriter
+			commitFlusher
+			commitHijacker
+			commitReader
+		}{c, commitFlusher{c}, commitHijacker{c}, commitReader{c}}
+	},
+	canFlush | canHijack | canPush: func(c *commitWriter) http.ResponseWriter {
+		return struct {
+			*commitWriter
+			commitFlusher
+			commitHijacker
+			commitPusher
+		}{c, commitFlusher{c}, commitHijacker{c}, commitPusher{c}}
+	},
+	canFlush | canReadFrom | canPush: func(c *commitWriter) http.ResponseWriter {
+		return struct {
+			*commitWriter
+			commitFlusher
+			commitReader
+			commitPusher
+		}{c, commitFlusher{c}, commitReader{c}, commitPusher{c}}
+	},
+	canHijack | canReadFrom | canPush: func(c *commitWriter) http.ResponseWriter {
+		return struct {
+			*commitWriter
+			commitHijacker
+			commitReader
+			commitPusher
+		}{c, commitHijacker{c}, commitReader{c}, commitPusher{c}}
+	},
+	canFlush | canHijack | canReadFrom | canPush: func(c *commitWriter) http.ResponseWriter {
+		return struct {
+			*commitWriter
+			commitFlusher
+			commitHijacker
+			commitReader
+			commitPusher
+		}{c, commitFlusher{c}, commitHijacker{c}, commitReader{c}, commitPusher{c}}
+	},
 }

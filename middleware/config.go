@@ -170,7 +170,7 @@ func (c *Config) setDefaults() error {
 		c.Logger = slog.Default()
 	}
 	if c.Now == nil {
-		c.Now = time.Now
+		c.Now = time.Now //nolint:forbidigo // the default
 	}
 	limit(&c.Idle, defaultIdle)
 	limit(&c.Absolute, defaultAbsolute)
@@ -269,10 +269,10 @@ func (s site) home() string { return s.prefix + "/" }
 // originOf is the origin as browsers serialise it: lower case, default ports left out.
 func originOf(u *url.URL) string {
 	host := strings.ToLower(u.Host)
-	switch {
-	case u.Scheme == "https":
+	switch u.Scheme {
+	case "https":
 		host = strings.TrimSuffix(host, ":443")
-	case u.Scheme == "http":
+	case "http":
 		host = strings.TrimSuffix(host, ":80")
 	}
 	return strings.ToLower(u.Scheme) + "://" + host

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gorilla/securecookie"
 	"github.com/gorilla/sessions"
 
 	"github.com/twofold-auth/twofold/internal/seal"
@@ -108,7 +107,7 @@ func (s *gorillaStore) find(ctx context.Context, inner string) (*sessions.Sessio
 
 // isMissing reports whether an error of a store means that there is no such session.
 func isMissing(err error) bool {
-	var codec securecookie.Error
+	var codec interface{ IsDecode() bool } // securecookie.Error
 	if errors.As(err, &codec) {
 		return codec.IsDecode()
 	}

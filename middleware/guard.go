@@ -150,7 +150,7 @@ func (a *Auth) serve(w http.ResponseWriter, r *http.Request, f found, next http.
 	q.session.fill(a, &f.rec.identity)
 	q.session.state = &q.state
 	q.context = sessionContext{r.Context(), &q.session}
-	r = r.WithContext(&q.context)
+	r = r.WithContext(&q.context) //nolint:contextcheck // it wraps the request's
 	if !a.store.inCookies() {
 		addCookies(h, f.lines)
 		next.ServeHTTP(w, r)

@@ -97,7 +97,7 @@ func (i *identity) stale(now time.Time, idle time.Duration) bool {
 }
 
 // partKind says what a token part holds.
-type partKind uint8
+type partKind int64
 
 const (
 	partTokens  partKind = iota + 1 // rp.Tokens
