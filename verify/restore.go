@@ -11,9 +11,9 @@ func init() { restore.IDToken = restored }
 // restored rebuilds a token that was verified before, or only its claims. See package restore.
 func restored(raw string) (any, error) {
 	v := verification{raw: raw}
-	state := &tokenState{raw: raw}
+	text := &tokenText{raw: raw}
 	if strings.HasPrefix(raw, "{") {
-		v.payload, state.raw = raw, ""
+		v.payload, text.raw = raw, ""
 	} else if err := v.open(); err != nil {
 		return nil, err
 	}
@@ -23,7 +23,8 @@ func restored(raw string) (any, error) {
 	if v.token.Issuer == "" || v.token.Subject == "" {
 		return nil, because(ErrMalformed, "no issuer or subject")
 	}
-	state.payload = v.payload
+	text.payload = v.payload
+	state := &tokenState{text: text}
 	state.algorithm, _ = v.header.alg.Text()
 	state.keyID, _ = v.header.kid.Text()
 	v.token.state = state

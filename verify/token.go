@@ -22,14 +22,17 @@ type IDToken struct {
 	state *tokenState
 }
 
-// tokenState is behind a pointer so that package fmt, which reads unexported fields but follows no pointer below the
-// first, cannot print it out of a struct of somebody else's.
+// tokenState is what the methods of an IDToken need.
 type tokenState struct {
-	raw, payload     string
+	text             *tokenText
 	algorithm, keyID string
 	passed           uint64 // bit i: rules[i] was checked
 	signature, total time.Duration
 }
+
+// tokenText is behind two pointers: package fmt reads the unexported fields of somebody else's struct without asking
+// for our Format, and follows one pointer if the verb does not fit (%s), but never two.
+type tokenText struct{ raw, payload string }
 
 // Claims decodes all claims into v, a pointer, as [encoding/json.Unmarshal] does, with one difference: a claim fills a
 // struct field only if its name is the field's name exactly. encoding/json would let the claim NAME, or ſub with a long
@@ -49,7 +52,7 @@ func (t *IDToken) Raw() string {
 	if t == nil || t.state == nil {
 		return ""
 	}
-	return t.state.raw
+	return t.state.text.raw
 }
 
 // Receipt tells how the token was verified.
@@ -71,7 +74,7 @@ func (t *IDToken) payload() string {
 	if t == nil || t.state == nil {
 		return ""
 	}
-	return t.state.payload
+	return t.state.text.payload
 }
 
 // Receipt tells how a token was verified. It holds no secret. Rules is empty for a token that was not verified by this

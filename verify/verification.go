@@ -58,7 +58,7 @@ func (p *Policy) verify(ctx context.Context, raw string, on channel, to against)
 		return nil, err
 	}
 	v.token.state = &tokenState{
-		raw: raw, payload: v.payload, algorithm: a.name, keyID: v.keyID,
+		text: &tokenText{raw, v.payload}, algorithm: a.name, keyID: v.keyID,
 		passed: passed, signature: v.checking, total: p.now().Sub(v.now),
 	}
 	return v.token, nil
