@@ -65,13 +65,13 @@ func (h *Handler) rightUser(q *authRequest, sub string) bool {
 
 // autoUser is who is logged in when nobody is asked.
 func (h *Handler) autoUser(q *authRequest) string {
-	switch asked := q.claims.IDToken["sub"].strings(); {
-	case q.hint != nil:
+	if q.hint != nil {
 		return q.hint.Subject
-	case len(asked) > 0:
-		return asked[0]
-	case q.loginHint != "":
-		return userName(q.loginHint)
+	}
+	for _, asked := range append(q.claims.IDToken["sub"].strings(), userName(q.loginHint)) {
+		if asked != "" {
+			return asked
+		}
 	}
 	return h.defaultUser()
 }

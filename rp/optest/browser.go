@@ -94,7 +94,11 @@ func (b *Browser) Submit(ctx context.Context, p *Page, fields url.Values) (*Page
 
 // SubmitForm submits a form from a page; it need not stand on the page. Its action may be relative.
 func (b *Browser) SubmitForm(ctx context.Context, p *Page, f Form) (*Page, error) {
-	return b.leave(ctx, p, f.Method, f.Action, f.Fields, true)
+	fields := f.Fields
+	if fields == nil {
+		fields = url.Values{}
+	}
+	return b.leave(ctx, p, strings.ToUpper(f.Method), f.Action, fields, true)
 }
 
 // Refresh does what the page's Refresh header or meta element asks for, at once. The other methods never do.

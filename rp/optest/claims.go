@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // scopeClaims are the claims that a scope asks for (OpenID Connect Core 5.4).
@@ -32,7 +34,7 @@ func claimNames() []string {
 // user is all that is known about a user.
 func (h *Handler) user(sub string) map[string]any {
 	claims := map[string]any{
-		"name":               strings.ToUpper(sub[:1]) + sub[1:],
+		"name":               title(sub),
 		"preferred_username": sub,
 		"email":              sub + "@example.com",
 		"email_verified":     true,
@@ -42,6 +44,11 @@ func (h *Handler) user(sub string) map[string]any {
 	}
 	claims["sub"] = sub
 	return claims
+}
+
+func title(name string) string {
+	first, size := utf8.DecodeRuneInString(name)
+	return string(unicode.ToUpper(first)) + name[size:]
 }
 
 // about returns what the scopes and the claims parameter ask for, and every claim that belongs to no scope.
@@ -93,6 +100,7 @@ func (h *Handler) putID(a *Answer, header, claims map[string]any) {
 	a.honestKID, _ = header["kid"].(string)
 	a.honestHash, _ = claims["at_hash"].(string)
 	a.honestID = a.signed()
+	a.honestHeader, a.honestClaims = mustEncode(header), mustEncode(claims)
 }
 
 // putFirst makes the front-channel ID Token, bound to what came with it (OpenID Connect Core 3.3.2.11).

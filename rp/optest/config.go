@@ -34,6 +34,9 @@ type Config struct {
 	// RSA of 1024 bits, a symmetric one, and one without kid or alg.
 	OddKeys bool
 
+	// KeepRefreshTokens switches rotation off: a refresh token works again and again, and a refresh answers with none.
+	KeepRefreshTokens bool
+
 	// CodeLifetime is how long an authorization code can be redeemed; 0 is one minute.
 	CodeLifetime time.Duration
 	// AccessTokenLifetime is the expires_in of access tokens; 0 is one hour.

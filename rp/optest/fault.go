@@ -1,6 +1,7 @@
 package optest
 
 import (
+	"bytes"
 	"net/http"
 	"net/url"
 	"time"
@@ -48,7 +49,7 @@ type Answer struct {
 	HTTPHeader http.Header
 	// Body, if not nil, is sent instead of what would be made from the fields above.
 	Body []byte
-	// Delay comes before the first byte. Negative: there is no answer until the client gives up or the server closes.
+	// Delay, in real time, comes before the first byte. Negative: there is no answer until the client gives up or the server closes.
 	Delay time.Duration
 	// Reset ends the connection with a TCP reset instead of an answer.
 	Reset bool
@@ -58,6 +59,8 @@ type Answer struct {
 	handler                *Handler
 	honestID, honestAccess string // as they stand in Params or JSON
 	honestKID, honestHash  string // the ID Token's kid and at_hash
+	honestHeader           []byte // JSON of Header
+	honestClaims           []byte // JSON of Claims
 	honestStatus           int
 	posted                 bool // the request of this answer is a POST; Request may be an earlier one
 }
@@ -105,9 +108,15 @@ func (a *Answer) resign() {
 			a.Claims["at_hash"] = HalfHash(a.handler.config.Algorithm, made)
 		}
 	}
-	if a.Claims != nil && a.honestID != "" {
+	if a.Claims != nil && a.honestID != "" && a.changed() {
 		a.replace(a.honestID, a.signed())
 	}
+}
+
+// changed tells if the ID Token has to be signed again. An honest one keeps its bytes, also where signatures are random.
+func (a *Answer) changed() bool {
+	return a.Sign != nil || !bytes.Equal(mustEncode(a.Header), a.honestHeader) || !bytes.Equal(mustEncode(a.Claims), a.honestClaims) ||
+		a.honestKID != a.handler.KeyID(a.handler.config.Algorithm) // the hook has rotated the keys
 }
 
 // signed makes the JWT of Header and Claims.

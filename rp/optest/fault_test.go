@@ -368,10 +368,53 @@ func TestDelay(t *testing.T) {
 		h.Fault(func(a *optest.Answer) { a.Delay = time.Minute })
 		recorder, start := httptest.NewRecorder(), time.Now()
 		h.ServeHTTP(recorder, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/jwks", nil))
-		if took := time.Now().Sub(start); recorder.Code != http.StatusOK || took != time.Minute {
+		end := time.Now()
+		if took := end.Sub(start); recorder.Code != http.StatusOK || took != time.Minute {
 			t.Errorf("%d after %v", recorder.Code, took)
 		}
 	})
+}
+
+// D26: what the hook sees is what is sent if it changes nothing, also where signatures are random.
+func TestHonestTokensKeepTheirBytes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, optest.Config{ClientID: clientID, ClientSecret: secret, Algorithm: "ES256"})
+	first := ""
+	w.op.Fault(func(a *optest.Answer) {
+		switch a.Endpoint {
+		case "/authorize":
+			first = a.Params.Get("id_token")
+		case "/oauth/token":
+			a.JSON["id_token"] = first
+		}
+	})
+	got := w.login()
+	_, answer := w.exchange(got.Get("code"))
+	if got.Get("id_token") != first || answer["id_token"] != first {
+		t.Error("the tokens are not the same")
+	}
+}
+
+// F12: the key set holds new key material under the kid of the old one.
+func TestKeyIDReused(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, registered)
+	w.op.Fault(func(a *optest.Answer) {
+		if a.Header != nil {
+			a.Header["kid"] = "always"
+		}
+		if a.Endpoint == "/jwks" {
+			a.JSON["keys"].([]any)[0].(map[string]any)["kid"] = "always"
+		}
+	})
+	old := w.login().Get("id_token")
+	w.verify(old)
+	w.op.RotateKeys()
+	w.verify(w.login().Get("id_token"))
+	header, _ := open(t, old)
+	if header["kid"] != "always" {
+		t.Errorf("%v", header)
+	}
 }
 
 func TestMetadataFaults(t *testing.T) {

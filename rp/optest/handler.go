@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"net"
 	"net/http"
@@ -102,6 +103,8 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Now == nil {
 		c.Now = systemNow
 	}
+	c.Claims = maps.Clone(c.Claims)
+	c.RedirectURLs, c.PostLogoutRedirectURLs = slices.Clone(c.RedirectURLs), slices.Clone(c.PostLogoutRedirectURLs)
 	for _, alg := range []string{c.Algorithm, c.UserInfoAlgorithm} {
 		switch {
 		case alg != "" && !known(alg):

@@ -154,7 +154,7 @@ func (h *Handler) JWKS() []byte { return mustEncode(map[string]any{"keys": h.pub
 // publicKeys returns the JWK Set's keys as members, so that a fault can change each of them.
 func (h *Handler) publicKeys() []any {
 	current, _ := h.keys.list()
-	var keys []any
+	keys := []any{}
 	if h.config.OddKeys {
 		keys = oddKeys()
 	}

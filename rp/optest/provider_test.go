@@ -466,3 +466,36 @@ func TestRotationAndOddKeys(t *testing.T) {
 		t.Errorf("%v", set.Keys)
 	}
 }
+
+func TestProviderThatKeepsRefreshTokens(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, optest.Config{ClientID: clientID, ClientSecret: secret, KeepRefreshTokens: true})
+	_, first := w.exchange(w.login().Get("code"))
+	for range 2 {
+		if status, answer := w.renew(first["refresh_token"].(string)); status != http.StatusOK || answer["refresh_token"] != nil {
+			t.Errorf("%d %v", status, answer)
+		}
+	}
+}
+
+func TestOddUserNames(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, optest.Config{ClientID: clientID, ClientSecret: secret, Claims: map[string]any{"sub": "élise"}})
+	for hint, want := range map[string]string{"": "élise", "@": "élise", "  bob  ": "bob", "b\u00e9\r\nb@x": "bb"} {
+		_, claims := w.verify(w.login("prompt", "login", "login_hint", hint).Get("id_token"))
+		if claims["sub"] != want {
+			t.Errorf("%q: %v", hint, claims["sub"])
+		}
+		if want == "élise" && claims["name"] != "Élise" {
+			t.Errorf("name %v", claims["name"])
+		}
+	}
+}
+
+func TestKeySetIsAListWhereThereIsNoKey(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, optest.Config{ClientID: clientID, ClientSecret: secret, Algorithm: "HS256"})
+	if got := string(w.op.JWKS()); got != `{"keys":[]}` {
+		t.Errorf("%s", got)
+	}
+}

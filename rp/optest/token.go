@@ -91,6 +91,9 @@ func (h *Handler) renew(a *Answer, r Request, clientID string) *Answer {
 	if _, _, err := narrow(r, g); err != nil {
 		return refuseToken(a, err)
 	}
+	if h.config.KeepRefreshTokens {
+		return h.issue(a, r, g, "")
+	}
 	successor := h.state.rotateRefresh(old)
 	if successor == "" {
 		return refuseToken(a, &protocolError{"invalid_grant", "the refresh token was used twice"})
