@@ -188,6 +188,7 @@ func TestSelfSubmittingPages(t *testing.T) {
 		{"script", page(form + script), true},
 		{"onload", page(`<body onload="document.forms[0].submit()">` + form), true},
 		{"requestSubmit", page(form + `<SCRIPT>f.requestSubmit()</SCRIPT>`), true},
+		{"submit taken from the prototype", page(form + `<script>HTMLFormElement.prototype.submit.call(f)</script>`), true},
 		{"no script", page(form), false},
 		{"two forms", page(form + form + script), false},
 		{"the word in a text", page(form + `<p>document.forms[0].submit()</p>`), false},

@@ -281,7 +281,7 @@ func (p *Page) scripts() (submits, relays bool) {
 		if code == "" || !runs(t, code) {
 			continue
 		}
-		if strings.Contains(code, "ubmit(") { // submit or requestSubmit
+		if strings.Contains(code, "ubmit(") || strings.Contains(code, "ubmit.call(") { // submit or requestSubmit
 			submits = true
 		}
 		if strings.Contains(code, "location.hash") {
