@@ -146,13 +146,10 @@ func (c *Client) ParseTokens(b []byte) (*Tokens, error) {
 	t.renewed = r.Bool()
 	t.idToken.packed, t.first.packed = r.Bytes(), r.Bytes()
 	login := r.Bytes()
-	if r.Close() != nil || t.token.AccessToken == "" || len(t.idToken.packed) == 0 {
+	if r.Close() != nil || t.token.AccessToken == "" || t.idToken.packed == nil {
 		return nil, errFormat
 	}
-	if len(t.first.packed) == 0 {
-		t.first.packed = nil
-	}
-	if len(login) > 0 && json.Unmarshal(login, &t.login) != nil {
+	if login != nil && json.Unmarshal(login, &t.login) != nil {
 		return nil, errFormat
 	}
 	return t, nil

@@ -95,9 +95,9 @@ func (c *cached[T]) get(ctx context.Context) (*T, error) {
 		c.mu.Unlock()
 		return nil, err
 	}
-	f := c.start(ctx)
+	f, overdue := c.start(ctx), age > 2*c.fresh
 	c.mu.Unlock()
-	if value != nil && age <= 2*c.fresh {
+	if value != nil && !overdue {
 		return value, nil
 	}
 	return c.current(f.wait(ctx))

@@ -200,7 +200,7 @@ func TestK09_what_is_weak_is_logged_at_start(t *testing.T) {
 		"Insecure.NoIssuerParameter": func(c *rp.Config) { c.Insecure.NoIssuerParameter = true },
 		"Insecure.PlainHTTP":         func(c *rp.Config) { c.Insecure.PlainHTTP = true },
 		"InsecureSkipVerify": func(c *rp.Config) {
-			c.HTTPClient = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}} //nolint:gosec // what must be logged
+			c.HTTPClient = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
 		},
 	} {
 		t.Run(field, func(t *testing.T) {

@@ -110,11 +110,12 @@ func TestF12_a_known_kid_whose_keys_all_fail_is_refetched_once(t *testing.T) {
 func TestF16_a_thousand_first_callers_share_one_fetch_and_one_who_leaves_spoils_nothing(t *testing.T) {
 	t.Parallel()
 	client, _, op := keySetOf(t)
-	release := make(chan struct{})
+	arrived, release := make(chan struct{}), make(chan struct{})
 	op.Fault(func(a *optest.Answer) {
 		if a.Endpoint == "/jwks" {
 			honest := op.JWKS()
 			a.Respond = func(w http.ResponseWriter, _ *http.Request) {
+				close(arrived) // a second request would panic here
 				<-release
 				w.Header().Set("Content-Type", "application/json")
 				_, _ = w.Write(honest)
@@ -124,9 +125,7 @@ func TestF16_a_thousand_first_callers_share_one_fetch_and_one_who_leaves_spoils_
 	leader, leave := context.WithCancel(t.Context())
 	left := make(chan error, 1)
 	go func() { left <- clientReady(leader, client) }()
-	for op.Calls("/jwks") == 0 {
-		time.Sleep(time.Millisecond) // until the leader's request is there
-	}
+	<-arrived
 	leave()
 	if err := <-left; !errors.Is(err, context.Canceled) {
 		t.Errorf("the one who left: %v", err)
@@ -253,12 +252,16 @@ func TestF17_cache_control_is_clamped(t *testing.T) {
 func TestCloseEndsWhatIsUnderWay(t *testing.T) {
 	t.Parallel()
 	client, _, op := keySetOf(t)
-	op.Fault(func(a *optest.Answer) { a.Delay = -1 })
+	arrived := make(chan struct{})
+	op.Fault(func(a *optest.Answer) {
+		a.Respond = func(_ http.ResponseWriter, r *http.Request) {
+			close(arrived)
+			<-r.Context().Done()
+		}
+	})
 	result := make(chan error, 1)
 	go func() { result <- clientReady(context.Background(), client) }()
-	for op.Calls("/jwks") == 0 {
-		time.Sleep(time.Millisecond) // until the request is there
-	}
+	<-arrived
 	if err := client.Close(); err != nil {
 		t.Error(err)
 	}

@@ -29,11 +29,13 @@ func (r *Reader) Close() error {
 	return nil
 }
 
-// Bytes returns a field of bytes, which shares the memory of what is read.
+// Bytes returns a field of bytes, which shares the memory of what is read; an empty one is nil.
 func (r *Reader) Bytes() []byte {
 	n := r.uint()
 	if n > uint64(len(r.b)) {
 		r.fail()
+	}
+	if n == 0 || r.bad {
 		return nil
 	}
 	v := r.b[:n:n]

@@ -55,7 +55,7 @@ func (w *Writer) Text(v string) {
 		w.String(v)
 		return
 	}
-	var scratch [2048]byte // on the stack: most segments fit
+	var scratch [2048]byte     // on the stack: most segments fit
 	w.b = append(w.b, byte(n)) //nolint:gosec // at most maxSegments
 	for rest, more := v, true; more; {
 		var segment string
