@@ -62,7 +62,7 @@ func main() {
 
 // run serves until ctx ends, and returns the exit status.
 func run(ctx context.Context, env func(string) string, log io.Writer) int {
-	p, err := newProgram(env, slog.New(slog.NewTextHandler(log, nil)))
+	p, err := newProgram(env, slog.New(slog.NewTextHandler(log, nil))) //nolint:contextcheck // it makes no request
 	if err != nil {
 		_, _ = fmt.Fprintln(log, strings.ReplaceAll(err.Error(), "\n", "; "))
 		return exitUsage
@@ -98,7 +98,7 @@ func newProgram(env func(string) string, log *slog.Logger) (*program, error) {
 	key := make([]byte, 32)
 	_, _ = rand.Read(key) // never fails
 	auth, err := middleware.New(middleware.Config{
-		Client: client, Keys: [][]byte{key}, Exchange: s.exchange, AuthOptions: s.options, Logger: log,
+		Client: client, Keys: [][]byte{key}, Exchange: s.exchange, AuthOptions: s.options, Logger: log, Observe: note,
 	})
 	if err != nil {
 		return nil, errors.Join(err, client.Close())
@@ -106,14 +106,22 @@ func newProgram(env func(string) string, log *slog.Logger) (*program, error) {
 	return &program{settings: s, client: client, auth: auth, log: log}, nil
 }
 
+// fields says which setting a field of rp.Config comes from.
+var fields = []struct{ field, setting string }{
+	{"Issuer", "RP_ISSUER"},
+	{"ClientID", "RP_CLIENT_ID"},
+	{"RedirectURL", "RP_BASE_URL"},
+	{"Scopes", "RP_SCOPES"},
+	{"ClientAuth", "RP_CLIENT_AUTH"},
+	{"IDTokenAlgorithm", "RP_ID_TOKEN_ALG"},
+	{"UserInfoAlgorithm", "RP_USERINFO_ALG"},
+}
+
 // named puts the setting's name before what the library says of a field of its configuration.
 func named(err error) error {
-	for field, setting := range map[string]string{
-		"ClientAuth": "RP_CLIENT_AUTH", "ClientID": "RP_CLIENT_ID", "Issuer": "RP_ISSUER", "Scopes": "RP_SCOPES",
-		"RedirectURL": "RP_BASE_URL", "IDTokenAlgorithm": "RP_ID_TOKEN_ALG", "UserInfoAlgorithm": "RP_USERINFO_ALG",
-	} {
-		if strings.Contains(err.Error(), ": "+field+": ") {
-			return &settingError{Name: setting, Text: err.Error()}
+	for _, f := range fields {
+		if strings.Contains(err.Error(), ": "+f.field+": ") {
+			return &settingError{Name: f.setting, Text: err.Error()}
 		}
 	}
 	return err

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"encoding/pem"
+	"errors"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -175,6 +177,9 @@ func (w *world) login(tokens bool) {
 	w.status("/healthz", http.StatusOK)
 	w.status("/me", http.StatusUnauthorized)
 	w.status("/token", http.StatusUnauthorized)
+	if keys, ok := member(t, w.status("/jwks", http.StatusOK), "keys").([]any); !ok {
+		t.Errorf("/jwks: %v", keys)
+	}
 	if p := w.status("/protected", http.StatusOK); p.URL != w.base+"/protected" {
 		t.Fatalf("a visit of /protected ended at %s", p.URL)
 	}
@@ -274,7 +279,67 @@ func TestConformance_userinfo_that_is_refused_leaves_the_login(t *testing.T) {
 		t.Errorf("status %d: %s", p.Status, p.Body)
 	}
 	w.status("/me", http.StatusOK)
+	w.oneLine("userinfo")
+	w.op.Fault(func(a *optest.Answer) {
+		if a.Endpoint == "/oauth/token" {
+			a.Status, a.JSON = http.StatusInternalServerError, nil
+		}
+	})
+	if p := w.post("/refresh"); p.Status < http.StatusBadRequest {
+		t.Errorf("refresh: status %d: %s", p.Status, p.Body)
+	}
+	w.status("/me", http.StatusOK)
+	w.oneLine("event=refreshed")
 	w.quiet()
+}
+
+// oneLine fails the test unless the log has one warning that names what.
+func (w *world) oneLine(what string) {
+	w.t.Helper()
+	n := 0
+	for line := range strings.Lines(w.log.String()) {
+		if strings.Contains(line, "level=WARN") && strings.Contains(line, what) {
+			n++
+		}
+	}
+	if n != 1 {
+		w.t.Errorf("%d lines for %q, want one:\n%s", n, what, w.log)
+	}
+}
+
+func TestConformance_the_provider_may_have_a_certificate_of_its_own(t *testing.T) {
+	t.Parallel()
+	op := optest.NewTLSServer(optest.Config{ClientID: "client:+%", ClientSecret: secret})
+	t.Cleanup(op.Close)
+	ca := write(t, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: op.Certificate().Raw}))
+	w := start(t, optest.Config{}, map[string]string{"RP_ISSUER": op.URL, "RP_CA_FILE": ca, "RP_RESOURCE_URL": op.URL + "/api"})
+	w.op, w.browser = op, optest.NewBrowser(op.Client())
+	w.login(true)
+}
+
+func TestConformance_the_provider_may_replace_its_keys(t *testing.T) {
+	t.Parallel()
+	w := start(t, optest.Config{Path: "/"}, nil)
+	for range 3 {
+		w.browser = optest.NewBrowser(nil)
+		if p := w.status("/protected", http.StatusOK); p.URL != w.base+"/protected" {
+			t.Fatalf("ended at %s", p.URL)
+		}
+		w.op.RotateKeys()
+	}
+}
+
+func TestConformance_only_a_navigation_starts_a_login(t *testing.T) {
+	t.Parallel()
+	w := start(t, optest.Config{}, nil)
+	response, err := http.Get(w.base + "/protected")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = response.Body.Close()
+	if response.StatusCode != http.StatusUnauthorized || len(response.Cookies()) != 0 {
+		t.Errorf("status %d, %d cookies", response.StatusCode, len(response.Cookies()))
+	}
 }
 
 func TestConformance_userinfo_none_asks_nobody(t *testing.T) {
@@ -409,7 +474,7 @@ func command(ctx context.Context, change map[string]string) *exec.Cmd {
 func TestProgram_names_a_wrong_setting_in_one_line_and_exits_with_64(t *testing.T) {
 	t.Parallel()
 	out, err := command(t.Context(), map[string]string{"RP_PROFILE": "fapi2"}).CombinedOutput()
-	exit, ok := err.(*exec.ExitError)
+	exit, ok := errors.AsType[*exec.ExitError](err)
 	if !ok || exit.ExitCode() != 64 {
 		t.Errorf("%v, want exit status 64", err)
 	}
@@ -427,18 +492,16 @@ func TestProgram_ends_at_once_on_SIGTERM(t *testing.T) {
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
-	started := time.Now()
-	for {
+	for deadline := time.Now().Add(10 * time.Second); ; {
 		response, err := http.Get("http://" + address + "/healthz")
 		if err == nil {
 			_ = response.Body.Close()
 			break
 		}
-		if time.Since(started) > 10*time.Second {
+		if time.Now().After(deadline) {
 			t.Fatal(err)
 		}
 	}
-	t.Logf("listening after %v", time.Since(started))
 	if err := c.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}

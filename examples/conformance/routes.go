@@ -1,11 +1,13 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
 	"net/url"
+	"sync/atomic"
 
 	"github.com/twofold-auth/twofold/middleware"
 	"github.com/twofold-auth/twofold/rp"
@@ -36,6 +38,16 @@ func (p *program) routes() http.Handler {
 // sessionHandler answers a request of a browser that is logged in; nothing is written before it returns an error.
 type sessionHandler func(w http.ResponseWriter, r *http.Request, s *middleware.Session) error
 
+// noteKey finds, in a request's context, whether the middleware has logged a refusal: one line is enough.
+type noteKey struct{}
+
+// note is middleware.Config.Observe.
+func note(ctx context.Context, e rp.Event) {
+	if logged, ok := ctx.Value(noteKey{}).(*atomic.Bool); ok && e.Err != nil {
+		logged.Store(true)
+	}
+}
+
 // session answers 401 without a session: these routes are for programs, not for navigations.
 func (p *program) session(next sessionHandler) http.Handler {
 	return p.auth.LoadSession(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -44,6 +56,7 @@ func (p *program) session(next sessionHandler) http.Handler {
 			answer(w, http.StatusUnauthorized, map[string]any{"error": "not logged in"})
 			return
 		}
+		r = r.WithContext(context.WithValue(r.Context(), noteKey{}, new(atomic.Bool)))
 		if err := next(w, r, s); err != nil {
 			p.refuse(w, r, err)
 		}
@@ -52,7 +65,9 @@ func (p *program) session(next sessionHandler) http.Handler {
 
 // refuse logs the reason, which holds no secret, and tells the browser its code alone.
 func (p *program) refuse(w http.ResponseWriter, r *http.Request, err error) {
-	p.log.WarnContext(r.Context(), "refused", "route", r.Pattern, "code", rp.ErrorCode(err), "reason", err)
+	if logged, ok := r.Context().Value(noteKey{}).(*atomic.Bool); !ok || !logged.Load() {
+		p.log.WarnContext(r.Context(), "refused", "route", r.Pattern, "code", rp.ErrorCode(err), "reason", err)
+	}
 	status := http.StatusBadGateway
 	switch {
 	case errors.Is(err, middleware.ErrNoTokens), errors.Is(err, middleware.ErrLoginRequired):

@@ -126,6 +126,8 @@ func (a *app) home(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	//nolint:gosec // text/plain
 	_, _ = fmt.Fprintf(w, "You are %s (%s). The ID Tokens differ in %d claims.\n",
 		tokens.IDToken().Subject, user.Email, len(tokens.Diff()))
 }

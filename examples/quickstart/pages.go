@@ -9,7 +9,6 @@ import (
 	"html/template"
 	"io"
 	"net/http"
-	"net/url"
 	"strings"
 	texttemplate "text/template"
 
@@ -40,22 +39,18 @@ func (a *app) render(w http.ResponseWriter, r *http.Request, status int, name st
 	h.Set("Referrer-Policy", "same-origin") // no-referrer would make the Origin of the logout form null
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; "+
-		"frame-ancestors 'none'; form-action 'self'"+a.logoutOrigin(r))
+		"frame-ancestors 'none'; form-action "+a.formTargets())
 	w.WriteHeader(status)
 	_, _ = b.WriteTo(w) // the browser has gone: nobody is left to tell
 }
 
-// logoutOrigin is where the logout form's answer redirects to: browsers want it among the form's targets.
-func (a *app) logoutOrigin(r *http.Request) string {
-	redirect, err := a.client.EndSession(r.Context(), "", "")
-	if err != nil {
-		return ""
+// formTargets are where forms of these pages may lead. Browsers apply that to the redirects after the form too, and a
+// logout goes to the provider, which may send the browser on.
+func (a *app) formTargets() string {
+	if a.embedded {
+		return "'self' " + a.issuer
 	}
-	u, err := url.Parse(redirect.URL)
-	if err != nil {
-		return ""
-	}
-	return " " + u.Scheme + "://" + u.Host
+	return "'self' https: http:"
 }
 
 func asset(name, contentType string) http.Handler {
@@ -93,7 +88,7 @@ func (a *app) flowText(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
-	if err := text.Execute(w, v); err != nil {
+	if err := text.Execute(w, v); err != nil { //nolint:gosec // text/plain for a terminal
 		a.log.ErrorContext(r.Context(), "page", "name", "flow.txt", "error", err)
 	}
 }
@@ -146,6 +141,9 @@ func (a *app) refused(w http.ResponseWriter, r *http.Request, e *middleware.Erro
 		p.Title = "Attack refused"
 		p.Text = attacks[f.attack].Text + " Twofold noticed. Nothing has changed: you are still logged in as before."
 		p.RetryURL, p.Retry = "/flow", "Back to your login"
+	case e.Status >= http.StatusInternalServerError:
+		p.Title = "That did not work"
+		p.Text = "The provider cannot be reached or does not answer as it should. Nothing has changed; try again in a while."
 	case e.Code == "provider_error":
 		p.Title = "The provider said no"
 		p.Text = providerText(e.Err)

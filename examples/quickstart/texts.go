@@ -7,11 +7,12 @@ var requestTexts = []row{
 	{Name: "response_mode", Why: "the answer comes as a form, not in a URL that ends up in logs"},
 	{Name: "client_id", Why: "this app"},
 	{Name: "redirect_uri", Why: "where the answer goes; it comes from the configuration, never from a request"},
-	{Name: "scope"},
+	{Name: "scope", Why: "what the app would like to know and do"},
 	{Name: "state", Why: "ties the answer to this browser"},
 	{Name: "nonce", Why: "comes back inside both ID Tokens"},
 	{Name: "code_challenge", Why: "PKCE: only who knows the verifier behind it can redeem the code"},
-	{Name: "code_challenge_method"},
+	{Name: "code_challenge_method", Why: "the verifier is hashed"},
+	{Name: "resource", Why: "the API that the access token shall be for"},
 }
 
 var answerTexts = []row{
@@ -20,6 +21,14 @@ var answerTexts = []row{
 	{Name: "access_token", Why: "a lesser one: shown to the app, never used for its API calls"},
 	{Name: "state", Why: "the one from step 1"},
 	{Name: "iss", Why: "who answers, before anything is decoded"},
+}
+
+// answerTextsChecked are in the order in which the checks are made.
+var answerTextsChecked = []passed{
+	{Name: "duplicates", Section: "RFC 6749 3.1", Why: "no parameter twice"},
+	{Name: "state", Section: "RFC 6749 10.12", Why: "the one in this browser's sealed cookie"},
+	{Name: "iss", Section: "RFC 9207 2.4", Why: "the provider that was asked"},
+	{Name: "parameters", Section: "OIDC Core 3.3.2.5", Why: "a code and an ID Token, nothing missing or added"},
 }
 
 // ruleTexts are by the names that verify gives its rules. A test knows each rule that a login can show.

@@ -24,6 +24,7 @@ type view struct {
 	Figures                                        []row
 	AuthorizationEndpoint, Callback, TokenEndpoint string
 	Request, Answer, Tokens, Session               []row
+	AnswerChecks                                   []passed
 	First, Second                                  tokenView
 	MatchText                                      string
 	Claims                                         []claim
@@ -42,8 +43,8 @@ type tokenView struct {
 // passed is one rule of a receipt. A receipt lists what has passed; what is refused has no receipt but an error.
 type passed struct{ Name, Section, Why string }
 
-// claim is one claim of both tokens. Kind is "" if they agree, "differs" if Twofold reports it, "own" if each token has
-// its own by nature.
+// claim is one claim of both tokens. Kind is "" if they are equal, "agrees" if they had to be, "differs" if Twofold
+// reports it, "own" if each token has its own by nature.
 type claim struct {
 	Name, Note, Kind string
 	First, Second    cell
@@ -61,7 +62,8 @@ func (a *app) newView(r *http.Request, f *flow, s *middleware.Session) *view {
 		Base: a.base, Issuer: a.issuer, User: userName(s), LogoutURL: "/auth/logout", LogoutToken: s.LogoutToken(),
 		AuthorizationEndpoint: f.endpoint, Callback: a.redirectURL(), TokenEndpoint: a.tokenEndpoint(),
 		Request: requestRows(f.request), Answer: answerRows(f.answer), Tokens: tokenRows(f.tokens),
-		First: viewOf(f.first), Second: viewOf(f.tokens.IDToken()),
+		AnswerChecks: answerChecks(f.answer),
+		First:        viewOf(f.first), Second: viewOf(f.tokens.IDToken()),
 		Claims: claims(f.first, f.tokens), Differences: len(f.tokens.Diff()),
 		Session: sessionRows(r, s), API: a.callAPI(r, s),
 	}
@@ -97,7 +99,7 @@ func userName(s *middleware.Session) string {
 func figures(f *flow, v *view) []row {
 	rows := []row{
 		{Value: v.First.Signature, Why: "to check the signature of the first ID Token"},
-		{Value: v.First.Total, Why: "to check all of it"},
+		{Value: v.First.Total, Why: "for all checks of it together"},
 		{Value: strconv.Itoa(len(v.First.Checks) + len(v.Second.Checks)), Why: "checks passed in the two ID Tokens"},
 	}
 	if e, ok := f.event("exchange"); ok {
@@ -122,11 +124,11 @@ func viewOf(t *rp.IDToken) tokenView {
 func short(d time.Duration) string {
 	switch {
 	case d < time.Millisecond:
-		return d.Round(time.Microsecond).String()
+		return fmt.Sprintf("%d µs", d.Microseconds())
 	case d < 10*time.Millisecond:
-		return d.Round(100 * time.Microsecond).String()
+		return fmt.Sprintf("%.1f ms", d.Seconds()*1000)
 	default:
-		return d.Round(time.Millisecond).String()
+		return fmt.Sprintf("%d ms", d.Milliseconds())
 	}
 }
 
@@ -166,6 +168,15 @@ func requestRows(params url.Values) []row { return rows(params, requestTexts, "i
 
 func answerRows(params url.Values) []row {
 	return rows(params, answerTexts, "code", "id_token", "access_token")
+}
+
+// answerChecks are those that [rp.Client.VerifyResponse] makes before it looks into a token. It has succeeded, so they
+// have passed.
+func answerChecks(answer url.Values) []passed {
+	if answer.Has("iss") {
+		return answerTextsChecked
+	}
+	return slices.DeleteFunc(slices.Clone(answerTextsChecked), func(p passed) bool { return p.Name == "iss" })
 }
 
 func tokenRows(t *rp.Tokens) []row {
@@ -243,6 +254,8 @@ func claims(first *rp.IDToken, tokens *rp.Tokens) []claim {
 			c.Kind = "differs"
 		case !bytes.Equal(left[name], right[name]):
 			c.Kind = "own"
+		case strings.HasPrefix(c.Note, "must agree"):
+			c.Kind = "agrees"
 		}
 		list = append(list, c)
 	}

@@ -56,7 +56,7 @@ func (p Program) serve(ctx context.Context, address string) error {
 		return err
 	}
 	base := URL(listener)
-	op := p.provider(base, true)
+	op := p.provider(base, true) //nolint:contextcheck // it lives until Close
 	defer op.Close()
 	app, err := p.App(op.URL, base)
 	if err != nil {
@@ -81,7 +81,7 @@ func RunCheck(ctx context.Context, w io.Writer, p Program) error {
 		return err
 	}
 	base := URL(listener)
-	op := p.provider(base, false)
+	op := p.provider(base, false) //nolint:contextcheck // it lives until Close
 	defer op.Close()
 	app, err := p.App(op.URL, base)
 	if err != nil {
