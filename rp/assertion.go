@@ -18,11 +18,11 @@ const assertionLife = 60 * time.Second
 
 // assertionHeader holds alg, typ, kid and a certificate's thumbprints, and nothing else.
 type assertionHeader struct {
-	Algorithm     string `json:"alg"`
-	Type          string `json:"typ"`
-	KeyID         string `json:"kid,omitempty"`
-	ThumbprintS1  string `json:"x5t,omitempty"`
-	ThumbprintS56 string `json:"x5t#S256,omitempty"`
+	Algorithm string `json:"alg"`
+	Type      string `json:"typ"`
+	KeyID     string `json:"kid,omitempty"`
+	X5T       string `json:"x5t,omitempty"`
+	X5TS256   string `json:"x5t#S256,omitempty"`
 }
 
 // assertionClaims are those of RFC 7523, section 3. aud is one string: a list would let one provider use an assertion
@@ -42,7 +42,7 @@ func (c *Client) assertion() (string, error) {
 	now := c.cfg.Now()
 	alg := a.assertionAlgorithm()
 	header := assertionHeader{Algorithm: alg, Type: "JWT", KeyID: a.keyID}
-	header.ThumbprintS1, header.ThumbprintS56 = thumbprints(a.certificate)
+	header.X5T, header.X5TS256 = thumbprints(a.certificate)
 	claims := assertionClaims{
 		Issuer: c.cfg.ClientID, Subject: c.cfg.ClientID, Audience: c.assertionAudience(), ID: rand.Text(),
 		IssuedAt: now.Unix(), Expiry: now.Add(assertionLife).Unix(),

@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// AuthOptions change one authorization request. The zero value asks for what [Config] says. New does not see them:
-// they may come from the application's own routes, but never unchecked from a request.
+// AuthOptions change one authorization request. The zero value asks for what [Config] says. They are the application's
+// decision: do not fill them from a browser's request without a check of your own.
 type AuthOptions struct {
 	// Prompt is none, login, consent, select_account, or several of the latter with spaces between (Core 3.1.2.1).
 	Prompt string

@@ -172,7 +172,7 @@ func (c *cached[T]) run(ctx context.Context, f *flight) {
 	defer close(f.done)
 	if err != nil {
 		longest := backoffEmpty
-		if c.value != nil {
+		if value, _ := c.usable(); value != nil {
 			longest = backoffKept
 		}
 		c.retry = c.now().Add(min(backoffFirst<<min(c.failures, 10), longest))

@@ -87,7 +87,7 @@ func (t *transport) allow(r *http.Request) error {
 		return t.err
 	}
 	origin := originOf(r.URL)
-	if !slices.Contains(t.origins, origin) || (r.Host != "" && !strings.EqualFold(r.Host, r.URL.Host)) {
+	if !slices.Contains(t.origins, origin) {
 		return fmt.Errorf("rp: %w: %s", ErrOrigin, origin)
 	}
 	if r.Response != nil && r.Response.Request != nil && originOf(r.Response.Request.URL) != origin {
@@ -119,7 +119,7 @@ func (t *transport) again(r *http.Request, resp *http.Response, rejected *oauth2
 		return resp, nil
 	}
 	token, err := source.Renew(r.Context(), rejected)
-	if err != nil || token.AccessToken == rejected.AccessToken {
+	if err != nil || token == nil || token.AccessToken == rejected.AccessToken {
 		if body != nil {
 			_ = body.Close()
 		}
