@@ -91,10 +91,10 @@ func newWorld(tb testing.TB, changes ...func(*settings)) *world {
 	tb.Cleanup(w.wire.base.CloseIdleConnections)
 	logger := slog.New(slog.NewTextHandler(w.spoken, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	s := settings{
-		op: optest.Config{ClientID: "app", ClientSecret: attackSecret, Now: w.clock.Now},
+		op: optest.Config{ClientID: "app", ClientSecret: attackSecret, Algorithm: "ES256", Now: w.clock.Now}, // faster than RS256
 		rp: rp.Config{
 			ClientID: "app", ClientAuth: rp.SecretBasic(attackSecret), RedirectURL: site + "/auth/callback",
-			PostLogoutRedirectURL: site + "/auth/logged-out", Scopes: []string{"openid", "email", "offline_access"},
+			PostLogoutRedirectURL: site + "/auth/logged-out", IDTokenAlgorithm: "ES256", Scopes: []string{"openid", "email", "offline_access"},
 			Insecure: rp.Insecure{PlainHTTP: true}, Now: w.clock.Now, Logger: logger, Observe: w.spoken.observe,
 		},
 		auth: middleware.Config{Keys: [][]byte{attackKey("one")}, Name: "t", Now: w.clock.Now, Logger: logger, Observe: w.spoken.observe},
@@ -483,9 +483,11 @@ func (t *wiretap) hear(resp *http.Response) {
 
 // spoken is everything that left the app by a way that is not meant for secrets, and all secrets that it has heard.
 type spoken struct {
-	mu      sync.Mutex // guards what follows
-	secrets map[string]string
+	mu      sync.Mutex        // guards what follows
+	secrets map[string]string // their kinds by their values
 	texts   []string
+	cookies []string // Set-Cookie lines
+	values  []string // of cookies
 }
 
 func (s *spoken) secret(kind, value string) {
@@ -529,15 +531,7 @@ func (s *spoken) reply(issuer string, r *reply) {
 		for _, value := range values {
 			switch {
 			case name == "Set-Cookie":
-				first, rest, _ := strings.Cut(value, ";")
-				s.say("set-cookie: " + value)
-				_, value, _ = strings.Cut(first, "=")
-				s.mu.Lock()
-				if len(value) > 12 {
-					s.secrets["="+value] = "cookie" // it may stand behind its name in Set-Cookie only
-					s.texts[len(s.texts)-1] = "set-cookie: " + strings.TrimSuffix(first, value) + rest + " " + value
-				}
-				s.mu.Unlock()
+				s.cookie(value)
 			case name == "Location" && strings.HasPrefix(value, issuer):
 			default:
 				s.say(name + ": " + value)
@@ -546,15 +540,40 @@ func (s *spoken) reply(issuer string, r *reply) {
 	}
 }
 
+// cookie takes down a Set-Cookie line, whose value is a secret itself.
+func (s *spoken) cookie(line string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cookies = append(s.cookies, line)
+	first, _, _ := strings.Cut(line, ";")
+	if _, value, _ := strings.Cut(first, "="); len(value) >= 12 {
+		s.values = append(s.values, value)
+	}
+}
+
 // noSecretWasSpoken searches everything for every secret.
 func (w *world) noSecretWasSpoken() {
 	w.spoken.mu.Lock()
 	defer w.spoken.mu.Unlock()
-	all := strings.Join(w.spoken.texts, "\n")
-	for value, kind := range w.spoken.secrets {
-		if i := strings.Index(all, value); i >= 0 {
-			begin := strings.LastIndexByte(all[:i], '\n') + 1
-			w.Errorf("a secret was spoken: %s %.20s… in %.400s", kind, value, all[begin:])
+	texts := strings.Join(w.spoken.texts, "\n")
+	cookies := strings.Join(w.spoken.cookies, "\n")
+	search := func(text, value, kind string) {
+		if i := strings.Index(text, value); i >= 0 {
+			begin := strings.LastIndexByte(text[:i], '\n') + 1
+			w.Errorf("a secret was spoken: %s %.20s… in %.400s", kind, value, text[begin:])
 		}
 	}
+	for value, kind := range w.spoken.secrets {
+		search(texts, value, kind)
+		search(cookies, value, kind)
+	}
+	for _, value := range w.spoken.values {
+		search(texts, value, "cookie")
+	}
+}
+
+// ownerOf is whom cookies are sealed for.
+func ownerOf(c *rp.Client) string {
+	sum := sha256.Sum256([]byte(c.Issuer() + "\x00" + c.ClientID() + "\x00" + c.RedirectURL()))
+	return string(sum[:])
 }

@@ -66,7 +66,7 @@ func (a *Auth) logoutPage(w http.ResponseWriter, r *http.Request) {
 	f, err := a.find(r.Context(), a.names.read(r.Header))
 	switch {
 	case errors.Is(err, ErrNoSession):
-		a.landingPage(w, landing{Home: returnTo})
+		a.landingPage(w, "There is no session of yours on this site.", returnTo)
 	case err != nil:
 		a.storeDown(w, r, err)
 	default:
@@ -159,14 +159,18 @@ func (a *Auth) logoutCookie(state, returnTo string) (string, error) {
 // loggedOutRoute is where a logout ends; always with 200. Only the state of a logout that this browser began leads
 // anywhere, and there only to a page of this app.
 func (a *Auth) loggedOutRoute(w http.ResponseWriter, r *http.Request) {
-	l := landing{Home: a.site.home()}
 	c := a.names.read(r.Header)
 	if returnTo, ok := a.endOfLogout(c, r.URL.Query()["state"]); ok {
-		l = landing{Home: returnTo, Lead: true}
 		addCookies(w.Header(), []string{dropCookie(a.names.logout, http.SameSiteLaxMode)})
 		w.Header().Set("Refresh", "2;url="+returnTo)
+		a.landingPage(w, "Your session on this site has ended.", returnTo)
+		return
 	}
-	a.landingPage(w, l)
+	if _, err := a.find(r.Context(), c); err == nil {
+		a.stillHerePage(w)
+		return
+	}
+	a.landingPage(w, "There is no session of yours on this site.", a.site.home())
 }
 
 func (a *Auth) endOfLogout(c cookies, state []string) (returnTo string, ok bool) {

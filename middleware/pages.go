@@ -100,19 +100,17 @@ func (a *Auth) errorPage(w http.ResponseWriter, e *Error) {
 	render(w, "error", e.Status, p)
 }
 
-// landing is the page after a logout.
-type landing struct {
-	Home string
-	Lead bool // the page leads there by itself
+// landingPage is where a logout ends. way is a path of this site.
+func (a *Auth) landingPage(w http.ResponseWriter, text, way string) {
+	render(w, "landing", http.StatusOK, page{Title: "You are logged out", Text: []string{text}, Way: way, WayText: "Continue"})
 }
 
-func (a *Auth) landingPage(w http.ResponseWriter, l landing) {
-	p := page{Title: "You are logged out", Way: l.Home, WayText: "Continue"}
-	p.Text = []string{"Your session on this site has ended."}
-	if !l.Lead {
-		p.Text = []string{"There is no session of yours on this site."}
-	}
-	render(w, "landing", http.StatusOK, p)
+// stillHerePage is the landing page of somebody who is logged in.
+func (a *Auth) stillHerePage(w http.ResponseWriter) {
+	render(w, "landing", http.StatusOK, page{
+		Title: "You are logged in", Text: []string{"This page is where logouts end, but there is a session of yours on this site."},
+		Way: a.site.home(), WayText: "Continue",
+	})
 }
 
 func (a *Auth) confirmPage(w http.ResponseWriter, csrf, returnTo string) {

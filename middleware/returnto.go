@@ -34,7 +34,7 @@ func (s site) local(raw string) (string, bool) {
 	if err != nil || u.Scheme != "" || u.Host != "" || u.User != nil || u.Opaque != "" {
 		return "", false
 	}
-	if !rootedPath(u.Path) || strings.ContainsFunc(u.Path, isDeceptive) || !rootedPath(path.Clean(u.Path)) {
+	if !rootedPath(u.Path) || strings.ContainsFunc(u.Path, isDeceptive) || hasDots(u.Path) {
 		return "", false
 	}
 	if s.isRoute(u.Path) {
@@ -46,6 +46,16 @@ func (s site) local(raw string) (string, bool) {
 // rootedPath reports whether p begins with one slash: two are another host.
 func rootedPath(p string) bool {
 	return strings.HasPrefix(p, "/") && !strings.HasPrefix(p, "//") && !strings.HasPrefix(p, `/\`)
+}
+
+// hasDots reports whether a segment is "." or "..": resolved, "/..//host" begins with two slashes.
+func hasDots(p string) bool {
+	for segment := range strings.SplitSeq(p, "/") {
+		if segment == "." || segment == ".." {
+			return true
+		}
+	}
+	return false
 }
 
 // isDeceptive finds what browsers drop or take for a slash, and what ends or turns a line.
