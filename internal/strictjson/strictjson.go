@@ -21,7 +21,7 @@ const (
 	// MaxDepth is how many arrays and objects may be open at once.
 	MaxDepth = 32
 	// MaxBytes is the longest text. Callers with a tighter limit check it themselves.
-	MaxBytes = 1 << 20
+	MaxBytes = 8 << 20
 )
 
 // SyntaxError says why a text was refused. It holds no part of the text.
