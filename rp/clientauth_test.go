@@ -24,9 +24,9 @@ import (
 // signerOnly hides what a key is: all that a key in hardware shows.
 type signerOnly struct{ crypto.Signer }
 
-func mustKey(tb testing.TB, make func() (crypto.Signer, error)) crypto.Signer {
+func mustKey(tb testing.TB, generate func() (crypto.Signer, error)) crypto.Signer {
 	tb.Helper()
-	key, err := make()
+	key, err := generate()
 	if err != nil {
 		tb.Fatal(err)
 	}

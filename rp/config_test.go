@@ -155,6 +155,10 @@ func TestNewNamesTheFieldThatIsWrong(t *testing.T) {
 			if !errors.Is(err, rp.ErrConfig) || rp.ErrorCode(err) != "config" || !strings.Contains(err.Error(), ": "+tc.field) {
 				t.Errorf("%v; want one that names %s", err, tc.field)
 			}
+			named, ok := errors.AsType[*rp.ConfigError](err)
+			if !ok || named.Field != strings.Split(tc.field, ":")[0] {
+				t.Errorf("the error names the field only in its text: %v", err)
+			}
 			if strings.Contains(fmt.Sprint(err), "canary") {
 				t.Error("the error shows the secret")
 			}

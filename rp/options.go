@@ -30,6 +30,19 @@ func optionError(format string, a ...any) error {
 	return fmt.Errorf("rp: %w: %w", ErrOptions, fmt.Errorf(format, a...))
 }
 
+// Validate reports what [Client.NewAuthRequest] would refuse, as an error that wraps [ErrOptions] and names the field: for
+// options that are known when the program starts.
+func (o AuthOptions) Validate() error {
+	if err := o.validate(); err != nil {
+		return err
+	}
+	if _, err := o.expected(); err != nil {
+		return err
+	}
+	_, err := o.claims()
+	return err
+}
+
 // validate refuses what could not be sent, or would contradict itself.
 func (o *AuthOptions) validate() error {
 	prompts := strings.Fields(o.Prompt)
@@ -39,19 +52,22 @@ func (o *AuthOptions) validate() error {
 	if o.MaxAge != nil && (*o.MaxAge < 0 || *o.MaxAge%time.Second != 0) {
 		return optionError("MaxAge: %v is not a number of whole seconds", *o.MaxAge)
 	}
-	if o.Scopes != nil {
-		if err := validateScopes(o.Scopes); err != nil {
-			return optionError("%w", err)
+	if o.Scopes != nil && !slices.Contains(o.Scopes, "openid") {
+		return optionError("Scopes: openid is missing (Core 3.1.2.1)")
+	}
+	for _, list := range [...]struct {
+		name   string
+		values []string
+		check  func(string) error
+	}{
+		{"Scopes", o.Scopes, scopeToken},
+		{"Resources", o.Resources, absoluteURI},
+		{"ACRValues", o.ACRValues, acrValue},
+		{"EssentialACR", o.EssentialACR, acrValue},
+	} {
+		if err := checkList(list.values, list.check); err != nil {
+			return optionError("%s: %w", list.name, err)
 		}
-	}
-	if err := validateList("Resources", o.Resources, absoluteURI); err != nil {
-		return optionError("%w", err)
-	}
-	if err := validateList("ACRValues", o.ACRValues, acrValue); err != nil {
-		return optionError("%w", err)
-	}
-	if err := validateList("EssentialACR", o.EssentialACR, acrValue); err != nil {
-		return optionError("%w", err)
 	}
 	if o.EssentialACR != nil && len(o.EssentialACR) == 0 {
 		return optionError("EssentialACR: empty list; nil asks for none")

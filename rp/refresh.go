@@ -100,8 +100,8 @@ func (to Target) form(refreshToken string) (url.Values, error) {
 	if to.Scopes == nil {
 		return form, nil
 	}
-	if err := validateList("Target.Scopes", to.Scopes, scopeToken); err != nil {
-		return nil, optionError("%w", err)
+	if err := checkList(to.Scopes, scopeToken); err != nil {
+		return nil, optionError("Target.Scopes: %w", err)
 	}
 	form.Set("scope", strings.Join(to.Scopes, " "))
 	return form, nil

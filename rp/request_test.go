@@ -139,7 +139,13 @@ func TestOptionsThatCannotBeSent(t *testing.T) {
 			if q != nil || !errors.Is(err, rp.ErrOptions) || rp.ErrorCode(err) != "options" {
 				t.Errorf("%v", err)
 			}
+			if err := options.Validate(); !errors.Is(err, rp.ErrOptions) {
+				t.Errorf("Validate: %v", err)
+			}
 		})
+	}
+	if err := (rp.AuthOptions{}).Validate(); err != nil {
+		t.Error(err)
 	}
 }
 

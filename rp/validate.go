@@ -20,9 +20,24 @@ const (
 	defaultAlg    = "RS256"
 )
 
+// ConfigError is a mistake in one field of [Config]. It wraps [ErrConfig] and the reason. If there are several, [New]
+// returns them together; errors.As finds the first.
+type ConfigError struct {
+	Field string // the name of the field, e.g. "RedirectURL" or "Insecure.NoPKCE"
+	Err   error  // the reason
+}
+
+// Error names the field and the reason.
+func (e *ConfigError) Error() string {
+	return "rp: " + ErrConfig.Error() + ": " + e.Field + ": " + e.Err.Error()
+}
+
+// Unwrap returns [ErrConfig] and the reason.
+func (e *ConfigError) Unwrap() []error { return []error{ErrConfig, e.Err} }
+
 // field makes the error of one field of Config.
 func field(name, format string, a ...any) error {
-	return fmt.Errorf("rp: %w: %s: %w", ErrConfig, name, fmt.Errorf(format, a...))
+	return &ConfigError{Field: name, Err: fmt.Errorf(format, a...)}
 }
 
 // freeze returns a copy of c that shares no slice or map with the caller's, with the defaults filled in.
@@ -146,12 +161,20 @@ func validateScopes(scopes []string) error {
 }
 
 func validateList(name string, values []string, check func(string) error) error {
+	if err := checkList(values, check); err != nil {
+		return field(name, "%w", err)
+	}
+	return nil
+}
+
+// checkList refuses a value that check refuses, and one that is there twice.
+func checkList(values []string, check func(string) error) error {
 	for i, v := range values {
 		if err := check(v); err != nil {
-			return field(name, "%q: %w", v, err)
+			return fmt.Errorf("%q: %w", v, err)
 		}
 		if slices.Contains(values[:i], v) {
-			return field(name, "%q is there twice", v)
+			return fmt.Errorf("%q is there twice", v)
 		}
 	}
 	return nil
