@@ -128,9 +128,8 @@ var joseRows = []row{
 	{"C11_embedded_jwk", verify.ErrSignature, func(t *token) {
 		attacker := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
 		t.key = attacker
-		t.header["jwk"] = map[string]string{
-			"kty": "EC", "crv": "P-256", "x": b64(attacker.X.FillBytes(make([]byte, 32))), "y": b64(attacker.Y.FillBytes(make([]byte, 32))),
-		}
+		public := must(attacker.PublicKey.Bytes())
+		t.header["jwk"] = map[string]string{"kty": "EC", "crv": "P-256", "x": b64(public[1:33]), "y": b64(public[33:])}
 	}},
 	{"C12_jku_is_not_fetched", nil, header("jku", "http://169.254.169.254/jwks")},
 	{"C12_x5u_is_not_fetched", nil, header("x5u", "file:///etc/passwd")},
@@ -316,8 +315,8 @@ func TestWeakKeys(t *testing.T) {
 		{"C08_RSA_of_8193_bits", verify.ErrKey, weak("RS256", rsaKey(), &rsa.PublicKey{N: new(big.Int).SetBit(n, 8192, 1), E: 65537})},
 		{"C08_RSA_without_modulus", verify.ErrKey, weak("RS256", rsaKey(), &rsa.PublicKey{E: 65537})},
 		{"C08_RSA_with_negative_modulus", verify.ErrKey, weak("RS256", rsaKey(), &rsa.PublicKey{N: new(big.Int).Neg(n), E: 65537})},
-		{"C09_point_not_on_the_curve", verify.ErrKey, weak("ES256", ecKeys["ES256"](), &ecdsa.PublicKey{Curve: elliptic.P256(), X: big.NewInt(1), Y: big.NewInt(1)})},
-		{"C09_point_at_infinity", verify.ErrKey, weak("ES256", ecKeys["ES256"](), &ecdsa.PublicKey{Curve: elliptic.P256(), X: new(big.Int), Y: new(big.Int)})},
+		{"C09_point_not_on_the_curve", verify.ErrKey, weak("ES256", ecKeys["ES256"](), badPoint(1))},
+		{"C09_point_at_infinity", verify.ErrKey, weak("ES256", ecKeys["ES256"](), badPoint(0))},
 		{"C09_point_without_coordinates", verify.ErrKey, weak("ES256", ecKeys["ES256"](), &ecdsa.PublicKey{Curve: elliptic.P256()})},
 		{"C09_Ed25519_of_31_bytes", verify.ErrKey, weak("EdDSA", edKey(), edKey().Public().(ed25519.PublicKey)[:31])},
 		{"C09_Ed25519_of_0_bytes", verify.ErrKey, weak("EdDSA", edKey(), ed25519.PublicKey{})},
@@ -349,6 +348,12 @@ func weak(alg string, key crypto.PrivateKey, public crypto.PublicKey) func(*toke
 		t.key = key
 		keys(verify.Key{ID: "key-1", Public: public})(t)
 	})
+}
+
+// badPoint is (n, n), which is not on the curve; (0, 0) stands for infinity.
+func badPoint(n int64) *ecdsa.PublicKey {
+	//nolint:staticcheck // the proper constructors refuse such a point
+	return &ecdsa.PublicKey{Curve: elliptic.P256(), X: big.NewInt(n), Y: big.NewInt(n)}
 }
 
 // other begins with a valid token of another algorithm.
@@ -502,7 +507,7 @@ func TestKeySet(t *testing.T) {
 func TestCheapBeforeDear(t *testing.T) {
 	t.Parallel()
 	for _, r := range joseRows {
-		if r.want != verify.ErrMalformed && r.want != verify.ErrAlgorithm {
+		if !errors.Is(r.want, verify.ErrMalformed) && !errors.Is(r.want, verify.ErrAlgorithm) {
 			continue
 		}
 		tok := valid("ES256")

@@ -136,7 +136,7 @@ func TestMatchRefusesWhatIsNoToken(t *testing.T) {
 
 func TestMatchNamesNoHostileClaim(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"evil\r\nlog line", strings.Repeat("x", 1000), "‮"} {
+	for _, name := range []string{"evil\r\nlog line", strings.Repeat("x", 1000), "\u202e"} {
 		first, second := both(t, same, moreClaims(","+string(must(json.Marshal(name)))+":1"))
 		_, err := verify.Match(first, second, verify.MatchStrict)
 		var e *verify.Error

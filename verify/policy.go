@@ -151,7 +151,7 @@ func (p *Policy) now() time.Time {
 	if p.Now != nil {
 		return p.Now()
 	}
-	return time.Now()
+	return time.Now() //nolint:forbidigo // the default
 }
 
 func (p *Policy) leeway() time.Duration {

@@ -14,43 +14,44 @@ import (
 var errGob = errors.New("verify: not encodable with gob, because it holds a secret")
 
 const (
-	redactedToken  = "verify.IDToken(redacted)"
-	redactedExpect = "verify.Expect(redacted)"
-	redactedPolicy = "verify.Policy(redacted)"
+	instead       = "(redacted)"
+	insteadToken  = "verify.IDToken" + instead
+	insteadExpect = "verify.Expect" + instead
+	insteadPolicy = "verify.Policy" + instead
 )
 
 // Format writes a fixed text.
-func (t IDToken) Format(f fmt.State, _ rune) { redact(f, redactedToken) }
+func (t IDToken) Format(f fmt.State, _ rune) { redact(f, insteadToken) }
 
 // LogValue returns a fixed text.
-func (t IDToken) LogValue() slog.Value { return slog.StringValue(redactedToken) }
+func (t IDToken) LogValue() slog.Value { return slog.StringValue(insteadToken) }
 
 // MarshalText returns a fixed text.
-func (t IDToken) MarshalText() ([]byte, error) { return []byte(redactedToken), nil }
+func (t IDToken) MarshalText() ([]byte, error) { return []byte(insteadToken), nil }
 
 // GobEncode fails.
 func (t IDToken) GobEncode() ([]byte, error) { return nil, errGob }
 
 // Format writes a fixed text.
-func (e Expect) Format(f fmt.State, _ rune) { redact(f, redactedExpect) }
+func (e Expect) Format(f fmt.State, _ rune) { redact(f, insteadExpect) }
 
 // LogValue returns a fixed text.
-func (e Expect) LogValue() slog.Value { return slog.StringValue(redactedExpect) }
+func (e Expect) LogValue() slog.Value { return slog.StringValue(insteadExpect) }
 
 // MarshalText returns a fixed text.
-func (e Expect) MarshalText() ([]byte, error) { return []byte(redactedExpect), nil }
+func (e Expect) MarshalText() ([]byte, error) { return []byte(insteadExpect), nil }
 
 // GobEncode fails.
 func (e Expect) GobEncode() ([]byte, error) { return nil, errGob }
 
 // Format writes a fixed text.
-func (p Policy) Format(f fmt.State, _ rune) { redact(f, redactedPolicy) }
+func (p Policy) Format(f fmt.State, _ rune) { redact(f, insteadPolicy) }
 
 // LogValue returns a fixed text.
-func (p Policy) LogValue() slog.Value { return slog.StringValue(redactedPolicy) }
+func (p Policy) LogValue() slog.Value { return slog.StringValue(insteadPolicy) }
 
 // MarshalText returns a fixed text.
-func (p Policy) MarshalText() ([]byte, error) { return []byte(redactedPolicy), nil }
+func (p Policy) MarshalText() ([]byte, error) { return []byte(insteadPolicy), nil }
 
 // GobEncode fails.
 func (p Policy) GobEncode() ([]byte, error) { return nil, errGob }

@@ -19,6 +19,10 @@ import (
 func bytesOf(s string) []byte { return must(base64.RawURLEncoding.DecodeString(s)) }
 func intOf(s string) *big.Int { return new(big.Int).SetBytes(bytesOf(s)) }
 
+func point(curve elliptic.Curve, x, y string) *ecdsa.PublicKey {
+	return must(ecdsa.ParseUncompressedPublicKey(curve, append(append([]byte{4}, bytesOf(x)...), bytesOf(y)...)))
+}
+
 // The examples of the JOSE specifications are no ID Tokens: a right signature shows in the rule that refuses next.
 var jwsVectors = []struct {
 	name, alg, token string
@@ -47,21 +51,16 @@ var jwsVectors = []struct {
 		token: "eyJhbGciOiJFUzI1NiJ9" +
 			".eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ" +
 			".DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q",
-		key: &ecdsa.PublicKey{
-			Curve: elliptic.P256(),
-			X:     intOf("f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU"), Y: intOf("x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"),
-		},
+		key:  point(elliptic.P256(), "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU", "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"),
 		want: verify.ErrSubject,
 	},
 	{
 		name: "RFC_7515_A.4_ES512_whose_payload_is_no_JSON", alg: "ES512",
 		token: "eyJhbGciOiJFUzUxMiJ9.UGF5bG9hZA." +
 			"AdwMgeerwtHoh-l192l60hp9wAHZFVJbLfD_UxMi70cwnZOYaRI1bKPWROc-mZZqwqT2SI-KGDKB34XO0aw_7XdtAG8GaSwFKdCAPZgoXD2YBJZCPEX3xKpRwcdOO8KpEHwJjyqOgzDO7iKvU8vcnwNrmxYbSW9ERBXukOXolLzeO_Jn",
-		key: &ecdsa.PublicKey{
-			Curve: elliptic.P521(),
-			X:     intOf(es512X),
-			Y:     intOf(es512Y),
-		},
+		key: point(elliptic.P521(),
+			"AekpBQ8ST8a8VcfVOTNl353vSrDCLLJXmPk06wTjxrrjcBpXp5EOnYG_NjFZ6OvLFV1jSfS9tsz4qUxcWceqwQGk",
+			"ADSmRA43Z1DSNx_RvcLI87cdL07l6jQyyBXMoxVg_l2Th-x3S1WDhjDly79ajL4Kkd0AZMaZmh9ubmf63e3kyMj2"),
 		want: verify.ErrMalformed,
 	},
 	{
@@ -72,12 +71,6 @@ var jwsVectors = []struct {
 		want: verify.ErrMalformed,
 	},
 }
-
-// RFC 7515 A.4.1.
-const (
-	es512X = "AekpBQ8ST8a8VcfVOTNl353vSrDCLLJXmPk06wTjxrrjcBpXp5EOnYG_NjFZ6OvLFV1jSfS9tsz4qUxcWceqwQGk"
-	es512Y = "ADSmRA43Z1DSNx_RvcLI87cdL07l6jQyyBXMoxVg_l2Th-x3S1WDhjDly79ajL4Kkd0AZMaZmh9ubmf63e3kyMj2"
-)
 
 func TestJWSVectors(t *testing.T) {
 	t.Parallel()

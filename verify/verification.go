@@ -3,6 +3,7 @@ package verify
 import (
 	"context"
 	"crypto"
+	"errors"
 	"fmt"
 	"hash"
 	"iter"
@@ -70,11 +71,10 @@ func (v *verification) run(on channel) (passed uint64, err error) {
 		if r.on&on == 0 {
 			continue
 		}
-		switch err := r.check(v); err {
-		case nil:
+		switch err := r.check(v); {
+		case err == nil:
 			passed |= 1 << i
-		case errNotApplicable:
-		default:
+		case !errors.Is(err, errNotApplicable):
 			return 0, &Error{Rule: r.Rule, Claim: r.about + v.about, Err: err}
 		}
 	}

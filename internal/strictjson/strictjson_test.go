@@ -347,12 +347,9 @@ type (
 	}
 	other struct{ Shared string } // makes Shared ambiguous
 	odd   struct {
-		Comma    string `json:","`
-		Dash     string `json:"-,"`
 		Hidden   string `json:"-"`
 		URL      string `json:"https://example.com/roles"`
 		Space    string `json:"two words,omitempty"`
-		hidden   string
 		Pointer  *inner
 		List     []inner
 		Map      map[string]inner
@@ -417,8 +414,8 @@ func TestUnmarshalTakesExactNamesOnly(t *testing.T) {
 			new(odd), &odd{Own: ownDecoder{`{"a":1, "A":2}`}},
 		},
 		{
-			"odd_tags", `{"Comma":"1","-":"2","Hidden":"x","https://example.com/roles":"5","two words":"6","hidden":"x"}`,
-			new(odd), &odd{Comma: "1", Dash: "2", URL: "5", Space: "6"},
+			"odd_tags", `{"-":"x","Hidden":"x","https://example.com/roles":"5","two words":"6"}`,
+			new(odd), &odd{URL: "5", Space: "6"},
 		},
 		{
 			"ambiguous_names_are_nobodys", `{"Shared":"x","deep":"good","DEEP":"evil","inner":{"Inner":"good"},"INNER":{"Inner":"evil"}}`,

@@ -163,8 +163,9 @@ func Equal(a, b Value) bool {
 		x, okX := a.Object()
 		y, okY := b.Object()
 		return okX && okY && slices.EqualFunc(sorted(x), sorted(y), equalMember)
+	case absent, null, boolean: // written in one way only
 	}
-	return false // null, true and false are written in one way
+	return false
 }
 
 func equalMember(a, b Member) bool { return a.Name == b.Name && Equal(a.Value, b.Value) }
