@@ -478,7 +478,7 @@ func TestProgram_names_a_wrong_setting_in_one_line_and_exits_with_64(t *testing.
 	if !ok || exit.ExitCode() != 64 {
 		t.Errorf("%v, want exit status 64", err)
 	}
-	if got := string(out); got != "RP_PROFILE: \"fapi2\" is not supported\n" {
+	if got := string(out); got != "RP_PROFILE: not supported\n" {
 		t.Errorf("printed %q", got)
 	}
 }

@@ -64,10 +64,11 @@ func (e *environment) oneOf(name string, values ...string) string {
 	return v
 }
 
-// off refuses a feature that the library does not have: only "" and the given values mean that nobody asks for it.
+// off refuses a feature that the library does not have: only "" and the given values mean that nobody asks for it. The
+// value is not printed: a store's URL may hold a password.
 func (e *environment) off(name string, values ...string) {
 	if v := e.get(name); v != "" && !slices.Contains(values, v) {
-		e.fail(name, "%q is not supported", v)
+		e.fail(name, "not supported")
 	}
 }
 

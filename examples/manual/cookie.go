@@ -34,7 +34,7 @@ func newBox() (box, error) {
 
 func (b box) set(w http.ResponseWriter, name string, value []byte, site http.SameSite) {
 	sealed := b.aead.Seal(nil, nil, value, []byte(name)) //nolint:gosec // the AEAD makes its nonces itself
-	http.SetCookie(w, &http.Cookie{ //nolint:gosec // SameSite is there: the callers say which
+	http.SetCookie(w, &http.Cookie{                      //nolint:gosec // SameSite is there: the callers say which
 		Name: name, Value: base64.RawURLEncoding.EncodeToString(sealed), Path: "/", Secure: true, HttpOnly: true, SameSite: site,
 	})
 }

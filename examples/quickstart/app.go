@@ -41,7 +41,7 @@ func newApp(ctx context.Context, s settings) (*app, error) {
 		return nil, unavailable(s.issuer, err)
 	}
 	key := make([]byte, 32)
-	_, _ = rand.Read(key) // a real app keeps its key, so that sessions outlive a restart
+	_, _ = rand.Read(key)                           // a real app keeps its key, so that sessions outlive a restart
 	a.auth, err = middleware.New(middleware.Config{ //nolint:contextcheck // it makes no request
 		Client:       a.client,
 		Keys:         [][]byte{key},
