@@ -64,6 +64,7 @@ func (w *world) app(t *testing.T, name string, o options) *app {
 	if o.method == "" {
 		o.method = "client_secret_basic"
 	}
+	name = w.apps.unique(name)
 	a := &app{t: t, w: w, name: name, url: w.apps.url(name), host: o.host}
 	auth, metadata := credentials(t, o.method)
 	config := rp.Config{

@@ -163,28 +163,39 @@ func try[T any](b *tab, action chromedp.Action[T]) (T, error) {
 
 var visible = chromedp.Evaluate[string](`document.body ? document.body.innerText : ""`)
 
-func (b *tab) open(url string) { b.t.Helper(); read(b, chromedp.Navigate(url)) }
-func (b *tab) see(selector string) {
-	b.t.Helper()
-	read(b, chromedp.WaitVisible(chromedp.CSS(selector)))
+// here is a selector in a page that the tab was not about to leave.
+func here(selector string) chromedp.CSS {
+	return chromedp.CSS("html:not([data-left]) " + strings.ReplaceAll(selector, ", ", ", html:not([data-left]) "))
 }
+
+func (b *tab) open(url string)     { b.t.Helper(); read(b, chromedp.Navigate(url)) }
+func (b *tab) see(selector string) { b.t.Helper(); read(b, chromedp.WaitVisible(here(selector))) }
 
 func (b *tab) fill(selector, val string) {
 	b.t.Helper()
-	read(b, chromedp.SendKeys(chromedp.CSS(selector), val))
+	read(b, chromedp.SendKeys(here(selector), val))
 }
 func (b *tab) where() string { b.t.Helper(); return read(b, chromedp.Location()) }
 
-// click presses a button or a link and does not wait for what follows; text and see do.
+// click presses a button or a link that leads to another page. It does not wait for that page; see, text, fill and the
+// next click do.
 func (b *tab) click(selector string) {
 	b.t.Helper()
-	read(b, chromedp.Click(chromedp.CSS(selector), chromedp.NodeVisible))
+	b.see(selector)
+	leave(b, chromedp.Click(chromedp.CSS(selector), chromedp.NodeVisible))
+}
+
+// leave performs what leads to another page.
+func leave[T any](b *tab, action chromedp.Action[T]) {
+	b.t.Helper()
+	read(b, chromedp.Evaluate[any](`document.documentElement.dataset.left = "", null`))
+	read(b, action)
 }
 
 // text waits for an element and returns its text.
 func (b *tab) text(selector string) string {
 	b.t.Helper()
-	return read(b, chromedp.Text(chromedp.CSS(selector), chromedp.NodeVisible))
+	return read(b, chromedp.Text(here(selector), chromedp.NodeVisible))
 }
 
 // cookies are the names of the profile's cookies for a URL, with what Chromium knows of each.

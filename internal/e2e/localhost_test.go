@@ -22,7 +22,7 @@ func TestLocalDevelopmentWithoutTLS(t *testing.T) {
 	w := start(t)
 	op := optest.NewServer(optest.Config{Host: "127.0.0.1", LoginPage: true, Claims: map[string]any{"sub": "alice"}})
 	t.Cleanup(op.Close)
-	local := &sites{handlers: map[string]http.Handler{}, before: map[string]intercept{}}
+	local := newSites()
 	server := httptest.NewServer(local)
 	t.Cleanup(server.Close)
 	base := "http://localhost:" + port(server.Listener)

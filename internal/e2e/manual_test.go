@@ -47,6 +47,7 @@ type manual struct {
 func newManual(t *testing.T, name, algorithm string) *manual {
 	t.Helper()
 	w := start(t)
+	name = w.apps.unique(name)
 	m := &manual{w: w, name: name}
 	callback := w.apps.url(name) + "/callback"
 	w.provider.register(t, certified, map[string]any{

@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 )
@@ -12,6 +13,7 @@ type sites struct {
 	mu       sync.Mutex
 	handlers map[string]http.Handler // guarded by mu; by host name
 	before   map[string]intercept    // guarded by mu; by host name
+	names    map[string]int          // guarded by mu; how often a name was given
 	seen     []visit                 // guarded by mu
 }
 
@@ -24,6 +26,21 @@ type visit struct {
 	cookies          []string // names
 	values           map[string]string
 	header           http.Header
+}
+
+// unique gives a name that no other app has, for go test -count: the first time the name itself.
+func (s *sites) unique(name string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.names[name]++
+	if n := s.names[name]; n > 1 {
+		return name + "-" + strconv.Itoa(n)
+	}
+	return name
+}
+
+func newSites() *sites {
+	return &sites{handlers: map[string]http.Handler{}, before: map[string]intercept{}, names: map[string]int{}}
 }
 
 func (s *sites) url(name string) string { return "https://" + host(name) + ":" + s.port }

@@ -81,7 +81,7 @@ func TestCallbackTwice(t *testing.T) {
 	form := a.capture(b)
 	for range 2 {
 		b.open(a.url + "/")
-		read(b, chromedp.Evaluate[any](form))
+		leave(b, chromedp.Evaluate[any](form))
 		b.see("#sub")
 		if got := b.where(); got != a.url+"/account" {
 			t.Errorf("the callback ends at %s", got)
@@ -102,12 +102,14 @@ func (a *app) capture(b *tab) string {
 		}
 		_ = r.ParseForm()
 		hold <- script(r.PostForm)
-		http.Error(w, "lost", http.StatusBadGateway)
+		w.Header().Set("Content-Type", "text/html")
+		_, _ = w.Write([]byte(`<p id="lost">the answer was lost</p>`))
 		return true
 	})
 	b.open(a.url + "/account")
 	a.identify(b, "alice")
 	b.click("#allow")
+	b.see("#lost")
 	form := <-hold
 	a.w.apps.intercept(a.name, nil)
 	b.forget()

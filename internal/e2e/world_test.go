@@ -74,7 +74,7 @@ func newWorld() (_ *world, err error) {
 	if w.authority, err = newAuthority("op.test", "tenant.test", "api.test", "*.app.test"); err != nil {
 		return nil, err
 	}
-	w.apps = &sites{handlers: map[string]http.Handler{}, before: map[string]intercept{}}
+	w.apps = newSites()
 	appServer := w.serve(w.apps)
 	w.apps.port = port(appServer.Listener)
 	w.api = newAPI()
