@@ -106,25 +106,20 @@ func newProgram(env func(string) string, log *slog.Logger) (*program, error) {
 	return &program{settings: s, client: client, auth: auth, log: log}, nil
 }
 
-// fields says which setting a field of rp.Config comes from.
-var fields = []struct{ field, setting string }{
-	{"Issuer", "RP_ISSUER"},
-	{"ClientID", "RP_CLIENT_ID"},
-	{"RedirectURL", "RP_BASE_URL"},
-	{"Scopes", "RP_SCOPES"},
-	{"ClientAuth", "RP_CLIENT_AUTH"},
-	{"IDTokenAlgorithm", "RP_ID_TOKEN_ALG"},
-	{"UserInfoAlgorithm", "RP_USERINFO_ALG"},
+// settingOf says which setting a field of rp.Config comes from.
+var settingOf = map[string]string{
+	"Issuer": "RP_ISSUER", "ClientID": "RP_CLIENT_ID", "RedirectURL": "RP_BASE_URL", "Scopes": "RP_SCOPES",
+	"ClientAuth": "RP_CLIENT_AUTH", "IDTokenAlgorithm": "RP_ID_TOKEN_ALG", "UserInfoAlgorithm": "RP_USERINFO_ALG",
+	"PostLogoutRedirectURL": "RP_POST_LOGOUT_REDIRECT_URI",
 }
 
 // named puts the setting's name before what the library says of a field of its configuration.
 func named(err error) error {
-	for _, f := range fields {
-		if strings.Contains(err.Error(), ": "+f.field+": ") {
-			return &settingError{Name: f.setting, Text: err.Error()}
-		}
+	refused, ok := errors.AsType[*rp.ConfigError](err)
+	if !ok || settingOf[refused.Field] == "" {
+		return err
 	}
-	return err
+	return &settingError{Name: settingOf[refused.Field], Text: refused.Err.Error()}
 }
 
 func (p *program) close() {

@@ -240,16 +240,7 @@ func (e *environment) exchange(t rp.ResponseType) middleware.ExchangeMode {
 	return middleware.ExchangeNever
 }
 
-// ours are the parameters that the library, or another setting, decides, and those that belong to an answer or to the
-// token endpoint.
-var ours = []string{
-	"response_type", "response_mode", "client_id", "redirect_uri", "scope", "state", "nonce",
-	"code_challenge", "code_challenge_method", "code_verifier", "request", "request_uri", "registration", "dpop_jkt",
-	"client_secret", "client_assertion", "client_assertion_type", "grant_type",
-	"code", "id_token", "access_token", "refresh_token", "token_type", "expires_in", "iss", "error", "response",
-}
-
-// authOptions sends what has a typed option through it, and the rest as it is.
+// authOptions sends what has a typed option through it, and the rest as it is. The library says which names are its own.
 func (e *environment) authOptions() rp.AuthOptions {
 	var o rp.AuthOptions
 	params, err := url.ParseQuery(e.get("RP_AUTH_PARAMS"))
@@ -262,17 +253,18 @@ func (e *environment) authOptions() rp.AuthOptions {
 			e.fail("RP_AUTH_PARAMS", "%s: %v", name, err)
 		}
 	}
+	if err := o.Validate(); err != nil {
+		e.fail("RP_AUTH_PARAMS", "%v", err)
+	}
 	return o
 }
 
 func setOption(o *rp.AuthOptions, name string, values []string) error {
-	switch {
-	case name == "" || slices.Contains(ours, strings.ToLower(name)):
-		return errors.New("is the library's own")
-	case name == "resource": // the one parameter that may come more than once (RFC 8707, section 2)
+	if name == "resource" { // the one parameter that may come more than once (RFC 8707, section 2)
 		o.Resources = values
 		return nil
-	case len(values) > 1:
+	}
+	if len(values) > 1 {
 		return errors.New("is there twice")
 	}
 	value, err := values[0], error(nil)

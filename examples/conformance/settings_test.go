@@ -124,6 +124,8 @@ func TestParse_refuses_what_is_not_supported_or_malformed_by_name(t *testing.T) 
 		{map[string]string{"RP_AUTH_PARAMS": "NONCE=x"}, "RP_AUTH_PARAMS"},
 		{map[string]string{"RP_AUTH_PARAMS": "redirect_uri=x"}, "RP_AUTH_PARAMS"},
 		{map[string]string{"RP_AUTH_PARAMS": "code_challenge=x"}, "RP_AUTH_PARAMS"},
+		{map[string]string{"RP_AUTH_PARAMS": "prompt=none+login"}, "RP_AUTH_PARAMS"},
+		{map[string]string{"RP_AUTH_PARAMS": "prompt=none&prompt=login"}, "RP_AUTH_PARAMS"},
 		{map[string]string{"RP_AUTH_PARAMS": "=x"}, "RP_AUTH_PARAMS"},
 		{map[string]string{"RP_AUTH_PARAMS": "a=%zz"}, "RP_AUTH_PARAMS"},
 		{map[string]string{"RP_AUTH_PARAMS": "a=1&a=2"}, "RP_AUTH_PARAMS"},
