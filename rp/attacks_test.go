@@ -71,7 +71,7 @@ func newWorld(tb testing.TB, change func(*setting)) *world {
 	}
 	tb.Cleanup(func() { w.said.check(tb, w.secrets()) })
 	w.op = optest.NewHandler(s.rp.Issuer, s.op)
-	w.net.serve("localhost:80", w.said.tap(w.op))
+	w.net.serve(strings.TrimPrefix(s.rp.Issuer, "http://")+":80", w.said.tap(w.op))
 	s.rp.Logger = slog.New(slog.NewJSONHandler(w.said, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	s.rp.Observe = func(_ context.Context, e rp.Event) { w.said.value(e) }
 	client, err := rp.New(tb.Context(), s.rp)
