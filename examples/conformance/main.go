@@ -107,7 +107,7 @@ func newProgram(env func(string) string, log *slog.Logger) (*program, error) {
 }
 
 // settingOf says which setting a field of rp.Config comes from.
-var settingOf = map[string]string{
+var settingOf = map[string]string{ //nolint:gosec // names, no credentials
 	"Issuer": "RP_ISSUER", "ClientID": "RP_CLIENT_ID", "RedirectURL": "RP_BASE_URL", "Scopes": "RP_SCOPES",
 	"ClientAuth": "RP_CLIENT_AUTH", "IDTokenAlgorithm": "RP_ID_TOKEN_ALG", "UserInfoAlgorithm": "RP_USERINFO_ALG",
 	"PostLogoutRedirectURL": "RP_POST_LOGOUT_REDIRECT_URI",
