@@ -2,7 +2,6 @@ package rp
 
 import (
 	"encoding/json"
-	"reflect"
 	"slices"
 
 	"github.com/twofold-auth/twofold/verify"
@@ -15,9 +14,8 @@ type loginClaims map[string]json.RawMessage
 var (
 	// carried are shown among the user's claims; they say how the user logged in, which a refresh does not change.
 	carried = []string{"auth_time", "acr", "amr", "sid"}
-	// compared must not change in any later ID Token that has them (Core 12.2).
-	compared = []string{"auth_time", "nonce", "azp"}
-	kept     = []string{"auth_time", "acr", "amr", "sid", "nonce", "azp"}
+	// kept are carried, and what must not change in any later ID Token that has it (Core 12.2).
+	kept = append([]string{"nonce", "azp"}, carried...)
 )
 
 // claimsOf returns the named claims of t, or all of them for nil.
@@ -80,26 +78,16 @@ func (l loginClaims) shown() bool {
 	return false
 }
 
-// compare refuses a refreshed token that differs from the login in a claim that its predecessor lacked; where the
-// predecessor has the claim, verify has compared it.
-func (l loginClaims) compare(t *verify.IDToken) error {
-	reasons := map[string]error{
-		"auth_time": verify.ErrAuthTime, "nonce": verify.ErrNonce, "azp": verify.ErrAuthorizedParty,
+// original returns the newest ID Token with what it lacks of the login: what a refreshed token is compared with (Core
+// 12.2: "the ID Token issued when the original authentication occurred").
+func (t *Tokens) original() (*verify.IDToken, error) {
+	newest := t.newest()
+	if newest == nil || len(t.login) == 0 {
+		return newest, nil
 	}
-	later := claimsOf(t, compared)
-	for _, name := range compared {
-		before, had := l[name]
-		now, has := later[name]
-		if had && has && !sameJSON(before, now) {
-			rule := verify.Rule{Name: "refreshed_" + name, Section: "OIDC Core 12.2"}
-			return &verify.Error{Rule: rule, Claim: name, Err: reasons[name]}
-		}
+	claims, err := json.Marshal(claimsOf(newest, nil).over(t.login))
+	if err != nil {
+		return nil, err
 	}
-	return nil
-}
-
-// sameJSON compares two values of checked tokens.
-func sameJSON(a, b json.RawMessage) bool {
-	var x, y any
-	return json.Unmarshal(a, &x) == nil && json.Unmarshal(b, &y) == nil && reflect.DeepEqual(x, y)
+	return restoreToken(string(claims))
 }

@@ -64,17 +64,17 @@ func (c *Client) refresh(ctx context.Context, t *Tokens, to Target) (*Tokens, *v
 	if response.idToken == "" {
 		return next, nil, nil
 	}
-	renewed, err := c.policy.Refreshed(ctx, response.idToken, t.IDToken())
+	original, err := t.original()
 	if err != nil {
 		return nil, nil, err
 	}
-	original := claimsOf(t.IDToken(), kept).over(t.login)
-	if err := original.compare(renewed); err != nil {
+	renewed, err := c.policy.Refreshed(ctx, response.idToken, original)
+	if err != nil {
 		return nil, nil, err
 	}
 	next.idToken.set(renewed)
 	next.renewed, next.diff = true, nil
-	next.login = original.without(claimsOf(renewed, kept))
+	next.login = claimsOf(original, kept).without(claimsOf(renewed, kept))
 	return next, renewed, nil
 }
 
