@@ -297,7 +297,7 @@ type login struct {
 func (l *login) run() (*record, error) {
 	a := l.auth
 	isQuery := l.q.ResponseMode() == rp.Query
-	if !l.form.Has("error") && isQuery != (l.by == byQuery) {
+	if l.form.Get("error") == "" && isQuery != (l.by == byQuery) {
 		return nil, fail(codeResponseMode, nil)
 	}
 	resp, err := a.client.VerifyResponse(l.ctx, l.q, l.form)
@@ -428,10 +428,7 @@ func (l *login) endPrior() {
 	if l.t.prior == "" {
 		return
 	}
-	a := l.auth
-	a.live.end(handleID(l.t.prior), a.config.Now(), a.config.Now().Add(a.config.Absolute))
-	err := a.store.drop(l.ctx, l.t.prior)
-	a.observe(l.ctx, rp.Event{Name: eventSessionEnded, Code: errorCode(err), Err: err})
+	_ = l.auth.end(l.ctx, l.t.prior, eventSessionEnded) // reported there; the new session stands
 }
 
 // hookError marks an error of the app's.

@@ -14,10 +14,11 @@ import (
 // After that nothing can be renewed, and whoever wants to learns so before the provider is asked.
 type commitWriter struct {
 	http.ResponseWriter
-	renewing  sync.RWMutex // read-held during a renewal, so that the first byte waits for its cookies
 	committed atomic.Bool
-	mu        sync.Mutex // guards pending
+	mu        sync.Mutex // guards what follows
 	pending   []string
+	renewing  int        // renewals under way; the first byte waits for their cookies
+	idle      *sync.Cond // renewing is 0 again; made when somebody waits
 }
 
 // reserve begins a renewal. If ok, the response stays uncommitted until release is called.
@@ -25,12 +26,31 @@ func (c *commitWriter) reserve() (release func(), ok bool) {
 	if c == nil {
 		return nil, false
 	}
-	c.renewing.RLock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.committed.Load() {
-		c.renewing.RUnlock()
 		return nil, false
 	}
-	return c.renewing.RUnlock, true
+	c.renewing++
+	return c.release, true
+}
+
+func (c *commitWriter) release() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.renewing--; c.renewing == 0 && c.idle != nil {
+		c.idle.Broadcast()
+	}
+}
+
+// await returns when no renewal is under way. The caller holds mu.
+func (c *commitWriter) await() {
+	for c.renewing > 0 {
+		if c.idle == nil {
+			c.idle = sync.NewCond(&c.mu)
+		}
+		c.idle.Wait()
+	}
 }
 
 // queue replaces what the first byte will bring.
@@ -49,13 +69,12 @@ func (c *commitWriter) commit() {
 	if c.committed.Load() {
 		return
 	}
-	c.renewing.Lock()
-	defer c.renewing.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.await()
 	if c.committed.Swap(true) {
 		return
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	h := c.Header()
 	for _, line := range c.pending {
 		name, _, _ := strings.Cut(line, "=")

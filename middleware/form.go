@@ -74,8 +74,10 @@ func isPlainForm(h http.Header) bool {
 	if len(h.Values("Content-Type")) != 1 {
 		return false
 	}
-	if e := h.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
-		return false
+	for _, e := range h.Values("Content-Encoding") {
+		if !strings.EqualFold(e, "identity") {
+			return false
+		}
 	}
 	media, params, err := mime.ParseMediaType(h.Get("Content-Type"))
 	if err != nil || media != "application/x-www-form-urlencoded" {

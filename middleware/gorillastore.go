@@ -2,12 +2,14 @@ package middleware
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io/fs"
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gorilla/sessions"
@@ -27,6 +29,9 @@ type gorillaStore struct {
 	client   *rp.Client
 	identity *seal.Box
 	tokens   *seal.Box
+	// saving keeps a renewal of the identity part and one of the tokens from undoing each other, in this process: a
+	// gorilla store compares no versions. One lock for the session IDs of equal hash.
+	saving [64]sync.Mutex
 }
 
 const (
@@ -34,6 +39,7 @@ const (
 	fieldTokens   = "tokens"
 	probeSize     = 8 << 10
 	probeAge      = time.Minute
+	maxInner      = 1 << 10 // of a store's own name of a session
 )
 
 func newGorillaStore(store sessions.Store, a *Auth) (*gorillaStore, error) {
@@ -57,10 +63,20 @@ func (s *gorillaStore) load(ctx context.Context, c cookies) (*record, error) {
 	return s.read(ctx, handle)
 }
 
-// handle believes the cookie: drop asks the store whether there is such a session.
+// handle believes a cookie that has the form of ours: drop asks the store whether there is such a session.
 func (s *gorillaStore) handle(c cookies) string {
 	handle, _ := c.get(s.name)
+	if _, _, ok := splitHandle(handle); !ok {
+		return ""
+	}
 	return handle
+}
+
+// splitHandle splits "<session ID>.<the store's name>".
+func splitHandle(handle string) (id, inner string, ok bool) {
+	id, inner, ok = strings.Cut(handle, ".")
+	raw, err := base64.RawURLEncoding.DecodeString(id)
+	return id, inner, ok && err == nil && len(raw) == 16 && inner != "" && len(inner) <= maxInner
 }
 
 func (s *gorillaStore) reload(ctx context.Context, rec *record) (*record, error) {
@@ -68,8 +84,8 @@ func (s *gorillaStore) reload(ctx context.Context, rec *record) (*record, error)
 }
 
 func (s *gorillaStore) read(ctx context.Context, handle string) (*record, error) {
-	id, inner, ok := strings.Cut(handle, ".")
-	if !ok || len(id) != sessionIDSize {
+	id, inner, ok := splitHandle(handle)
+	if !ok {
 		return nil, ErrNoSession
 	}
 	session, err := s.find(ctx, inner)
@@ -129,11 +145,17 @@ func (s *gorillaStore) openTokens(rec *record) error {
 }
 
 func (s *gorillaStore) save(ctx context.Context, rec *record, what change, now time.Time) ([]string, error) {
-	age := rec.identity.expires.Sub(now)
-	if what == changeAll {
-		if err := s.sealPart(rec); err != nil {
+	if rec.handle != "" {
+		lock := &s.saving[rec.identity.id[0]%64]
+		lock.Lock()
+		defer lock.Unlock()
+	}
+	if what == changeIdentity {
+		if err := s.catchUp(ctx, rec); err != nil {
 			return nil, err
 		}
+	} else if err := s.sealPart(rec); err != nil {
+		return nil, err
 	}
 	rec.identity.hasPart = rec.hasPart()
 	sealed, err := s.identity.Seal(rec.identity.encode(), s.name, rec.identity.id)
@@ -144,6 +166,7 @@ func (s *gorillaStore) save(ctx context.Context, rec *record, what change, now t
 	if rec.sealed != "" {
 		values[fieldTokens] = rec.sealed
 	}
+	age := rec.identity.expires.Sub(now)
 	_, inner, _ := strings.Cut(rec.handle, ".")
 	inner, err = s.put(ctx, inner, values, age)
 	if err != nil {
@@ -151,6 +174,18 @@ func (s *gorillaStore) save(ctx context.Context, rec *record, what change, now t
 	}
 	rec.handle = rec.identity.id + "." + inner
 	return []string{setCookie(s.name, rec.handle, age, http.SameSiteLaxMode)}, nil
+}
+
+// catchUp makes rec what the store has now, but for the time of its last use: since rec was loaded, another request may
+// have refreshed the tokens, and an older refresh token must not come back.
+func (s *gorillaStore) catchUp(ctx context.Context, rec *record) error {
+	current, err := s.read(ctx, rec.handle)
+	if err != nil {
+		return err
+	}
+	current.identity.used = rec.identity.used
+	*rec = *current
+	return nil
 }
 
 func (s *gorillaStore) sealPart(rec *record) (err error) {
@@ -184,10 +219,15 @@ func (s *gorillaStore) put(ctx context.Context, inner string, values map[any]any
 }
 
 func (s *gorillaStore) drop(ctx context.Context, handle string) error {
-	_, inner, ok := strings.Cut(handle, ".")
+	_, inner, ok := splitHandle(handle)
 	if !ok {
 		return nil
 	}
+	return s.remove(ctx, inner)
+}
+
+// remove deletes the store's session of that name.
+func (s *gorillaStore) remove(ctx context.Context, inner string) error {
 	r := s.request(ctx, inner)
 	session, err := s.store.New(r, s.name)
 	if err != nil && !isMissing(err) {
@@ -228,7 +268,7 @@ func (h headerSink) cookie(name string) (string, error) {
 		if !ok {
 			continue
 		}
-		if value == "" || len(value) > 1024 || strings.ContainsAny(value, "\" ,\\") {
+		if value == "" || len(value) > maxInner || strings.ContainsAny(value, "\" ,\\") {
 			return "", fmt.Errorf("session store: the name of a session takes %d bytes of cookie; "+
 				"a store that keeps the session itself in a cookie is no use here: leave Config.Store nil", len(value))
 		}
@@ -252,7 +292,7 @@ func (s *gorillaStore) probe() error {
 	if got, _ := session.Values[fieldTokens].(string); got != value {
 		return errors.New("does not give back what it saved")
 	}
-	if err := s.drop(ctx, "."+inner); err != nil {
+	if err := s.remove(ctx, inner); err != nil {
 		return fmt.Errorf("cannot delete: %w", err)
 	}
 	switch _, err := s.find(ctx, inner); {

@@ -38,6 +38,14 @@ func (v *vagueStore) New(r *http.Request, name string) (*sessions.Session, error
 	return s, err
 }
 
+// longStore keeps the session in its cookie, as a CookieStore without a limit does.
+type longStore struct{ sessions.Store }
+
+func (l *longStore) Save(_ *http.Request, w http.ResponseWriter, s *sessions.Session) error {
+	http.SetCookie(w, &http.Cookie{Name: s.Name(), Value: strings.Repeat("x", 11_000)})
+	return nil
+}
+
 // switchStore is a FilesystemStore that can break and counts what is written.
 type switchStore struct {
 	sessions.Store

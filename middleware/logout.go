@@ -1,12 +1,10 @@
 package middleware
 
 import (
-	"context"
 	"crypto/rand"
 	"crypto/subtle"
 	"errors"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/twofold-auth/twofold/internal/wire"
@@ -20,35 +18,20 @@ const (
 	fieldCSRF  = "csrf"
 )
 
-// handleID is the session ID in a store's handle.
-func handleID(handle string) string {
-	id, _, _ := strings.Cut(handle, ".")
-	return id
-}
-
 // Logout ends the session of this browser, here: its cookies, its record, its logins under way. It does not send the
 // browser to the provider; the logout route does. The error is the store's: the cookies are gone anyway.
 func (a *Auth) Logout(w http.ResponseWriter, r *http.Request) error {
 	c := a.names.read(r.Header)
-	err := a.endHandle(r.Context(), a.store.handle(c))
+	var err error
+	if handle := a.store.handle(c); handle != "" {
+		err = a.end(r.Context(), handle, eventLogout)
+	}
 	if s := a.Session(r.Context()); s != nil {
 		s.state.leave()
 	}
 	h := w.Header()
 	addCookies(h, a.names.dropSession())
 	addCookies(h, a.dropTransactions(c))
-	return err
-}
-
-// endHandle ends the session behind a handle, for requests under way too.
-func (a *Auth) endHandle(ctx context.Context, handle string) error {
-	if handle == "" {
-		return nil
-	}
-	now := a.config.Now()
-	a.live.end(handleID(handle), now, now.Add(a.config.Absolute))
-	err := a.store.drop(ctx, handle)
-	a.observe(ctx, rp.Event{Name: eventLogout, Code: errorCode(err), Err: err})
 	return err
 }
 

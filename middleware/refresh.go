@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"strings"
 	"sync"
 	"time"
 
@@ -32,6 +33,7 @@ type liveSessions struct {
 	mu      sync.RWMutex // guards what follows, and the entries
 	entries map[string]*liveSession
 	swept   time.Time
+	lost    bool // an entry was forgotten before its time
 }
 
 type liveSession struct {
@@ -111,14 +113,26 @@ func (l *liveSessions) sweep(now time.Time) {
 			delete(l.entries, id)
 		}
 	}
-	for id, e := range l.entries {
-		if len(l.entries) < maxLive {
-			return
-		}
-		if e.flight == nil {
-			delete(l.entries, id)
+	for _, ended := range [...]bool{false, true} { // who is logged out stays so the longest
+		for id, e := range l.entries {
+			if len(l.entries) < maxLive {
+				return
+			}
+			if e.flight == nil && e.ended == ended {
+				delete(l.entries, id)
+				l.lost = true
+			}
 		}
 	}
+}
+
+// hasLost reports whether an entry was forgotten before its time since this was last asked.
+func (l *liveSessions) hasLost() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	lost := l.lost
+	l.lost = false
+	return lost
 }
 
 // join returns the flight that refreshes a session, and whether the caller is the one to run it; or what is known
@@ -226,13 +240,11 @@ func (a *Auth) renew(ctx context.Context, rec *record, what renewal) (*record, [
 	}
 	f, first := a.live.join(rec, what.kind, now)
 	if first {
-		a.background.Add(1)
-		go func() {
-			defer a.background.Done()
+		a.background.Go(func() {
 			detached, cancel := context.WithTimeout(context.WithoutCancel(ctx), refreshTimeout)
 			defer cancel()
 			a.fly(detached, rec, what, f)
-		}()
+		})
 	}
 	select {
 	case <-f.done:
@@ -288,8 +300,7 @@ func (a *Auth) refreshTokens() renewal {
 		tokens, err := a.client.Refresh(ctx, rec.part.parsed, rp.Target{})
 		next, fatal := a.successor(rec, tokens, err)
 		if fatal {
-			a.end(ctx, rec)
-			return nil, errors.Join(ErrNoSession, err)
+			return nil, errors.Join(ErrNoSession, err, a.end(ctx, rec.handle, eventSessionEnded))
 		}
 		if next == nil {
 			return nil, err
@@ -351,11 +362,22 @@ func (a *Auth) refreshClaims(i *identity, tokens *rp.Tokens) {
 	i.claims = pick(claims, a.config.SessionClaims)
 }
 
-// end ends a session here: for requests under way, and in the store.
-func (a *Auth) end(ctx context.Context, rec *record) {
-	a.live.end(rec.identity.id, a.config.Now(), rec.identity.expires)
-	err := a.store.drop(ctx, rec.handle)
-	a.observe(ctx, rp.Event{Name: eventSessionEnded, Code: errorCode(err), Err: err})
+// end ends the session behind a handle, here for requests under way and in the store, and reports it.
+func (a *Auth) end(ctx context.Context, handle, event string) error {
+	now := a.config.Now()
+	a.live.end(handleID(handle), now, now.Add(a.config.Absolute))
+	if a.live.hasLost() {
+		a.observe(ctx, rp.Event{Name: eventMemoryFull})
+	}
+	err := a.store.drop(ctx, handle)
+	a.observe(ctx, rp.Event{Name: event, Code: errorCode(err), Err: err})
+	return err
+}
+
+// handleID is the session ID in a store's handle.
+func handleID(handle string) string {
+	id, _, _ := strings.Cut(handle, ".")
+	return id
 }
 
 // errorCode is the code of an error that reached no browser.
