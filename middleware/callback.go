@@ -272,13 +272,14 @@ func (a *Auth) settle(r *http.Request, p response) (o outcome) {
 		return outcome{err: fail(codeSessionStore, err)}
 	}
 	l.endPrior()
+	p.t.returnTo = a.site.resolve(l.hook.ReturnTo)
 	marker, err := a.finish(p.name, p.t, p.hash, false)
 	if err != nil {
 		return outcome{err: fail(codeInternal, err)}
 	}
 	receipt := l.newest().Receipt()
 	a.observe(ctx, rp.Event{Name: eventLogin, Took: a.config.Now().Sub(began), Receipt: &receipt})
-	return outcome{location: a.site.resolve(l.hook.ReturnTo), lines: append(lines, marker...)}
+	return outcome{location: p.t.returnTo, lines: append(lines, marker...)}
 }
 
 // login is one answer on its way to a session.

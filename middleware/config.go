@@ -136,6 +136,9 @@ func newAuth(c Config) (*Auth, error) {
 	if err := c.setDefaults(); err != nil {
 		return nil, err
 	}
+	if err := c.AuthOptions.Validate(); err != nil {
+		return nil, fmt.Errorf("Config.AuthOptions: %w", err)
+	}
 	s, err := newSite(c.Client.RedirectURL(), c.PublicPrefix)
 	if err != nil {
 		return nil, err

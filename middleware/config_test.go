@@ -2,6 +2,7 @@ package middleware_test
 
 import (
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -51,6 +52,7 @@ func TestConfigurationsThatCannotBe(t *testing.T) {
 		"absolute of two years":  {func(c *middleware.Config) { c.Absolute = 2 * 365 * 24 * time.Hour }, "Absolute"},
 		"negative idle":          {func(c *middleware.Config) { c.Idle = -time.Hour }, "Idle"},
 		"login for two hours":    {func(c *middleware.Config) { c.LoginTimeout = 2 * time.Hour }, "LoginTimeout"},
+		"H36_options_of_ours":    {func(c *middleware.Config) { c.AuthOptions.Extra = url.Values{"state": {"x"}} }, "AuthOptions"},
 		"unknown exchange":       {func(c *middleware.Config) { c.Exchange = 9 }, "Exchange"},
 		"never without id_token": {func(c *middleware.Config) {
 			c.Client = offlineClient(t, func(c *rp.Config) { c.ResponseType = rp.Code })

@@ -50,5 +50,6 @@
 //   - refused: a request was answered with an [Error], whose Code and Reference it has
 //   - refreshed, userinfo: the provider was asked; Err if in vain
 //   - logout, session_ended: by the user; by a new login, or because a refreshed ID Token was not believed
+//   - not_renewed: the store could not put off a session's idle limit; the request was served
 //   - memory_full: an attempt was forgotten before its time; somebody floods the callback
 package middleware

@@ -9,7 +9,6 @@ import (
 	"net/http"
 
 	"github.com/twofold-auth/twofold/rp"
-	"github.com/twofold-auth/twofold/verify"
 )
 
 // The errors of this package. They come wrapped: compare with errors.Is.
@@ -131,13 +130,13 @@ func failProtocol(err error) *Error {
 func protocolStatus(err error) int {
 	var provider *rp.Error
 	switch {
-	case errors.Is(err, rp.ErrUnavailable), errors.Is(err, verify.ErrKeySet), errors.Is(err, rp.ErrClosed):
+	case isUnavailable(err), errors.Is(err, rp.ErrClosed):
 		return http.StatusServiceUnavailable
 	case errors.As(err, &provider) && provider.StatusCode == 0:
 		return http.StatusForbidden
 	case errors.As(err, &provider), errors.Is(err, rp.ErrTokenResponse), errors.Is(err, rp.ErrMetadata):
 		return http.StatusBadGateway
-	case errors.Is(err, rp.ErrOptions), errors.Is(err, rp.ErrConfig):
+	case errors.Is(err, rp.ErrOptions), errors.Is(err, rp.ErrConfig), rp.ErrorCode(err) == codeInternal:
 		return http.StatusInternalServerError
 	default:
 		return http.StatusBadRequest
@@ -158,6 +157,7 @@ const (
 	eventSessionEnded  = "session_ended"
 	eventLogout        = "logout"
 	eventMemoryFull    = "memory_full"
+	eventNotRenewed    = "not_renewed"
 )
 
 // observe reports an event, once to each of the two who may listen.
@@ -166,7 +166,10 @@ func (a *Auth) observe(ctx context.Context, e rp.Event) {
 		a.config.Observe(ctx, e)
 	}
 	level := slog.LevelInfo
-	if e.Err != nil {
+	switch {
+	case e.Code == codeLoginRequired:
+		level = slog.LevelDebug // a script without a session is everyday
+	case e.Err != nil:
 		level = slog.LevelWarn
 	}
 	if !a.config.Logger.Enabled(ctx, level) {

@@ -89,7 +89,7 @@ func Codes() []string { return slices.Sorted(maps.Keys(statuses)) }
 
 func Events() []string {
 	return []string{
-		eventLogin, eventLoginRepeated, eventLoginStarted, eventLogout, eventMemoryFull, eventRefreshed, eventRefused,
+		eventLogin, eventLoginRepeated, eventLoginStarted, eventLogout, eventMemoryFull, eventNotRenewed, eventRefreshed, eventRefused,
 		eventSessionEnded, eventUserInfo,
 	}
 }

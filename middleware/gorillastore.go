@@ -114,7 +114,7 @@ func (s *gorillaStore) find(ctx context.Context, inner string) (*sessions.Sessio
 	session, err := s.store.New(s.request(ctx, inner), s.name)
 	switch {
 	case err != nil && !isMissing(err):
-		return nil, fmt.Errorf("session store: %w", err)
+		return nil, fmt.Errorf("%w: %w", errStore, err)
 	case err != nil, session == nil, session.IsNew:
 		return nil, ErrNoSession
 	}
@@ -202,7 +202,7 @@ func (s *gorillaStore) put(ctx context.Context, inner string, values map[any]any
 	r := s.request(ctx, inner)
 	session, err := s.store.New(r, s.name)
 	if err != nil && !isMissing(err) {
-		return "", fmt.Errorf("session store: %w", err)
+		return "", fmt.Errorf("%w: %w", errStore, err)
 	}
 	if session == nil || inner != "" && (err != nil || session.IsNew) {
 		return "", ErrNoSession
@@ -213,7 +213,7 @@ func (s *gorillaStore) put(ctx context.Context, inner string, values map[any]any
 	}
 	sink := headerSink{}
 	if err := s.store.Save(r, sink, session); err != nil {
-		return "", fmt.Errorf("session store: %w", err)
+		return "", fmt.Errorf("%w: %w", errStore, err)
 	}
 	return sink.cookie(s.name)
 }
@@ -231,7 +231,7 @@ func (s *gorillaStore) remove(ctx context.Context, inner string) error {
 	r := s.request(ctx, inner)
 	session, err := s.store.New(r, s.name)
 	if err != nil && !isMissing(err) {
-		return fmt.Errorf("session store: %w", err)
+		return fmt.Errorf("%w: %w", errStore, err)
 	}
 	if err != nil || session == nil || session.IsNew {
 		return nil
@@ -239,7 +239,7 @@ func (s *gorillaStore) remove(ctx context.Context, inner string) error {
 	session.Values = map[any]any{}
 	session.Options = &sessions.Options{Path: "/", MaxAge: -1}
 	if err := s.store.Save(r, headerSink{}, session); err != nil {
-		return fmt.Errorf("session store: %w", err)
+		return fmt.Errorf("%w: %w", errStore, err)
 	}
 	return nil
 }
@@ -269,12 +269,12 @@ func (h headerSink) cookie(name string) (string, error) {
 			continue
 		}
 		if value == "" || len(value) > maxInner || strings.ContainsAny(value, "\" ,\\") {
-			return "", fmt.Errorf("session store: the name of a session takes %d bytes of cookie; "+
+			return "", fmt.Errorf("the store's name of a session takes %d bytes of cookie; "+
 				"a store that keeps the session itself in a cookie is no use here: leave Config.Store nil", len(value))
 		}
 		return value, nil
 	}
-	return "", errors.New("session store: Save has set no cookie")
+	return "", fmt.Errorf("%w: Save has set no cookie", errStore)
 }
 
 // probe proves that the store keeps 8 KB, gives them back, and tells a missing session from a broken store.

@@ -125,7 +125,7 @@ func (a *Auth) roll(ctx context.Context, rec *record, now time.Time) (found, err
 	case errors.Is(err, ErrNoSession):
 		return found{}, err
 	case err != nil:
-		a.observe(ctx, rp.Event{Name: eventRefused, Code: codeSessionStore, Err: err})
+		a.observe(ctx, rp.Event{Name: eventNotRenewed, Code: codeSessionStore, Err: err})
 		return found{rec: rec}, nil
 	}
 	return found{&next, lines}, nil
@@ -151,13 +151,13 @@ func (a *Auth) serve(w http.ResponseWriter, r *http.Request, f found, next http.
 	q.session.state = &q.state
 	q.context = sessionContext{r.Context(), &q.session}
 	r = r.WithContext(&q.context) //nolint:contextcheck // it wraps the request's
-	if !a.store.inCookies() {
-		addCookies(h, f.lines)
+	if a.store.inCookies() {
+		q.state.commit = &q.commit
+	} else if f.lines == nil {
 		next.ServeHTTP(w, r)
 		return
 	}
 	q.commit.ResponseWriter, q.commit.pending = w, f.lines
-	q.state.commit = &q.commit
 	next.ServeHTTP(q.commit.wrap(), r)
 	q.commit.commit() // for a handler that writes nothing
 }
@@ -223,8 +223,8 @@ func (a *Auth) withoutTokens(w http.ResponseWriter, r *http.Request, s *Session,
 		return
 	case errors.Is(err, ErrNoTokens):
 		e = fail(codeNoTokens, err)
-	case errors.Is(err, errSessionTooLarge):
-		e = fail(codeSessionTooLarge, err)
+	case errors.Is(err, errSessionTooLarge), errors.Is(err, errStore):
+		e = fail(errorCode(err), err)
 	default:
 		e = failProtocol(err)
 	}

@@ -391,6 +391,8 @@ func errorCode(err error) string {
 		return codeNoTokens
 	case errors.Is(err, errSessionTooLarge):
 		return codeSessionTooLarge
+	case errors.Is(err, errStore):
+		return codeSessionStore
 	default:
 		return rp.ErrorCode(err)
 	}

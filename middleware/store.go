@@ -44,6 +44,9 @@ const (
 // errSessionTooLarge says that a session does not fit where it is kept.
 var errSessionTooLarge = errors.New("session does not fit into 7 KB of cookies: set Config.Store, or ask for smaller tokens")
 
+// errStore marks what a store could not do: nobody knows whether there is a session.
+var errStore = errors.New("session store")
+
 // record is one session as stores see it. It is not modified after it was loaded or saved, except that openTokens
 // fills part; a change is a new record.
 type record struct {
