@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -430,9 +431,27 @@ type wiretap struct {
 	mu     sync.Mutex // guards what follows
 	before func(*http.Request)
 	after  func(*http.Request)
+	down   bool // nothing gets through to the token endpoint
+	tried  int  // how often that was tried
 }
 
-// gate sets functions that run before a request leaves, and before its answer arrives. They may wait.
+func (t *wiretap) cut(down bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.down = down
+}
+
+func (t *wiretap) isDown() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.down {
+		t.tried++
+	}
+	return t.down
+}
+
+// gate sets functions that run before a request to the token endpoint leaves, and before its answer arrives. They may
+// wait.
 func (t *wiretap) gate(before, after func(*http.Request)) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -443,8 +462,12 @@ func (t *wiretap) RoundTrip(r *http.Request) (*http.Response, error) {
 	t.mu.Lock()
 	before, after := t.before, t.after
 	t.mu.Unlock()
-	if before != nil {
+	token := strings.HasSuffix(r.URL.Path, "/oauth/token")
+	if token && before != nil {
 		before(r)
+	}
+	if token && t.isDown() {
+		return nil, errors.New("connection refused")
 	}
 	if r.Body != nil {
 		body, err := io.ReadAll(r.Body)
@@ -459,10 +482,10 @@ func (t *wiretap) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	t.spoken.secret("credentials", r.Header.Get("Authorization"))
 	resp, err := t.base.RoundTrip(r)
-	if err == nil && strings.HasSuffix(r.URL.Path, "/oauth/token") {
+	if err == nil && token {
 		t.hear(resp)
 	}
-	if after != nil {
+	if token && after != nil {
 		after(r)
 	}
 	return resp, err
