@@ -7,8 +7,8 @@ import (
 )
 
 // bearerError reads how a protected resource refused a token (RFC 6750, section 3).
-func bearerError(a *answer) error {
-	e := newError(a.status, challengeError(a.header), "", "")
+func bearerError(a *answer, token string) error {
+	e := newError(a.status, challengeError(a.header), "", "", token)
 	if a.status >= 500 || a.status == http.StatusTooManyRequests {
 		return fmt.Errorf("%w: %w", ErrUnavailable, e)
 	}

@@ -14,17 +14,42 @@ const (
 	maxErrorURI    = 512
 )
 
-// newError takes what a provider, or a stranger in its name, said about an error.
-func newError(status int, code, description, uri string) *Error {
-	return &Error{
-		StatusCode: status, Code: cleanCode(code), Description: clean(description, maxDescription), URI: cleanURI(uri),
+// minSecret is the shortest secret that is looked for in texts: shorter ones are words.
+const minSecret = 8
+
+// newError takes what a provider, or a stranger in its name, said about an error. Some repeat what they were sent: a
+// text with one of the secrets in it is dropped, whole, because texts end up in logs.
+func newError(status int, code, description, uri string, secrets ...string) *Error {
+	e := &Error{StatusCode: status}
+	if e.Code = cleanCode(code); repeats(code, secrets) {
+		e.Code = unreadableCode
 	}
+	if !repeats(description, secrets) {
+		e.Description = clean(description, maxDescription)
+	}
+	if !repeats(uri, secrets) {
+		e.URI = cleanURI(uri)
+	}
+	return e
 }
+
+func repeats(text string, secrets []string) bool {
+	for _, secret := range secrets {
+		if len(secret) >= minSecret && strings.Contains(text, secret) {
+			return true
+		}
+	}
+	return false
+}
+
+// unreadableCode stands for an error code that is none.
+const unreadableCode = "unreadable_error"
 
 // cleanCode keeps what RFC 6749, section 5.2, allows and codes are made of; anything else was no code.
 func cleanCode(code string) string {
-	if len(code) > maxErrorCode || strings.ContainsFunc(code, func(r rune) bool { return r <= ' ' || r > '~' || r == '"' || r == '\\' }) {
-		return "unreadable_error"
+	odd := func(r rune) bool { return r <= ' ' || r > '~' || r == '"' || r == '\\' }
+	if len(code) > maxErrorCode || strings.ContainsFunc(code, odd) {
+		return unreadableCode
 	}
 	return code
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/twofold-auth/twofold/internal/limitbody"
 	"github.com/twofold-auth/twofold/internal/strictjson"
 )
 
@@ -37,36 +38,44 @@ func (c *Client) grant(ctx context.Context, form url.Values, onSend func() error
 	if p.endpoints.Token == "" {
 		return nil, fmt.Errorf("%w: token_endpoint", ErrUnsupported)
 	}
-	r, err := newForm(ctx, p.endpoints.Token, form)
+	r, err := newForm(ctx, p.endpoints.Token)
 	if err != nil {
 		return nil, err
 	}
 	if err := c.authenticate(r, form); err != nil {
 		return nil, err
 	}
-	setForm(r, form)
+	r = setForm(r, form)
 	r.Header.Set("Accept", "application/json")
 	if err := onSend(); err != nil {
 		return nil, err
 	}
 	a, err := c.send(r, maxTokens)
+	if errors.Is(err, limitbody.ErrTooLarge) {
+		return nil, malformed("%w", err)
+	}
 	if err != nil {
 		return nil, err
 	}
 	if a.status != http.StatusOK {
-		return nil, c.tokenError(a)
+		return nil, c.tokenError(a, form)
 	}
-	return c.readTokens(a)
+	return c.readTokens(a, form)
+}
+
+// formSecrets are the values of a token request that no error text may repeat.
+func (c *Client) formSecrets(form url.Values) []string {
+	return []string{
+		form.Get("code"), form.Get("code_verifier"), form.Get("refresh_token"), form.Get("client_assertion"),
+		c.cfg.ClientAuth.secret,
+	}
 }
 
 // tokenError reads an error response (RFC 6749, section 5.2). A body that is not one is neither shown nor kept.
-func (c *Client) tokenError(a *answer) error {
+func (c *Client) tokenError(a *answer, form url.Values) error {
 	e := &Error{StatusCode: a.status}
 	if doc, err := strictjson.Parse(string(a.body)); err == nil && a.mediaType() == "application/json" {
-		code, _ := doc.Get("error").Text()
-		description, _ := doc.Get("error_description").Text()
-		uri, _ := doc.Get("error_uri").Text()
-		e = newError(a.status, code, description, uri)
+		e = c.readError(a.status, doc, form)
 	}
 	if a.status >= 500 || a.status == http.StatusTooManyRequests {
 		return fmt.Errorf("%w: %w", ErrUnavailable, e)
@@ -75,6 +84,13 @@ func (c *Client) tokenError(a *answer) error {
 		return fmt.Errorf("%w (%s)", e, hint)
 	}
 	return e
+}
+
+func (c *Client) readError(status int, doc strictjson.Object, form url.Values) *Error {
+	code, _ := doc.Get("error").Text()
+	description, _ := doc.Get("error_description").Text()
+	uri, _ := doc.Get("error_uri").Text()
+	return newError(status, code, description, uri, c.formSecrets(form)...)
 }
 
 // audienceHint says which aud the refused assertion had, and which other one the provider may want.
@@ -95,13 +111,16 @@ func malformed(format string, a ...any) error {
 
 // readTokens reads a successful response. Of two members with one name, or a text that is not quite JSON, nothing is
 // believed.
-func (c *Client) readTokens(a *answer) (*tokenResponse, error) {
+func (c *Client) readTokens(a *answer, form url.Values) (*tokenResponse, error) {
 	if t := a.mediaType(); t != "application/json" {
 		return nil, malformed("content type %q", clean(t, maxErrorCode))
 	}
 	doc, err := strictjson.Parse(string(a.body))
 	if err != nil {
 		return nil, malformed("%w", err)
+	}
+	if code, _ := doc.Get("error").Text(); code != "" { // some answer 200 to everything; tokens beside it are ignored
+		return nil, c.readError(a.status, doc, form)
 	}
 	var t tokenResponse
 	for _, m := range []struct {

@@ -2,13 +2,17 @@ package rp
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"mime"
+	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/twofold-auth/twofold/internal/limitbody"
@@ -119,24 +123,39 @@ func checkDocument(u *url.URL, status int, mediaType string) error {
 	return nil
 }
 
-// newForm makes a POST of a form that may hold secrets.
-func newForm(ctx context.Context, rawURL string, form url.Values) (*http.Request, error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, rawURL, http.NoBody)
-	if err != nil {
-		return nil, err
-	}
-	setForm(r, form)
-	return r, nil
+// newForm makes a POST of a form that may hold secrets; setForm puts them in.
+func newForm(ctx context.Context, rawURL string) (*http.Request, error) {
+	return http.NewRequestWithContext(ctx, http.MethodPost, rawURL, http.NoBody)
 }
 
-func setForm(r *http.Request, form url.Values) {
+// errOnce stands for whatever ended a connection on which a form may have been sent.
+var errOnce = errors.New("connection ended; what was sent on it is not sent again")
+
+// setForm returns r with the form as its body, to be sent once. net/http repeats a POST whose body it can get again: over
+// HTTP/1.1 only if nothing was written to a connection that the server had closed, which saves logins from idle
+// connections and sends no code twice; over HTTP/2 also after the request was sent, for as long as a server wants it.
+// So the body can be had again on the former alone.
+func setForm(r *http.Request, form url.Values) *http.Request {
 	body := form.Encode()
-	// net/http uses GetBody for a POST only if nothing of it left on a connection that the server had closed: without it
-	// logins would fail now and then, and with it no code is sent twice.
-	r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(body)), nil }
-	r.Body, _ = r.GetBody()
+	var http1 atomic.Bool
+	r = r.WithContext(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{
+		GotConn: func(info httptrace.GotConnInfo) { http1.Store(isHTTP1(info.Conn)) },
+	}))
+	r.Body = io.NopCloser(strings.NewReader(body))
+	r.GetBody = func() (io.ReadCloser, error) {
+		if !http1.Load() {
+			return nil, errOnce
+		}
+		return io.NopCloser(strings.NewReader(body)), nil
+	}
 	r.ContentLength = int64(len(body))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	return r
+}
+
+func isHTTP1(conn net.Conn) bool {
+	secure, ok := conn.(interface{ ConnectionState() tls.ConnectionState })
+	return !ok || secure.ConnectionState().NegotiatedProtocol != "h2"
 }
 
 // unreachable wraps a transport error without the query that *url.Error prints.

@@ -99,7 +99,7 @@ func (c *Client) verifyResponse(ctx context.Context, q *AuthRequest, params url.
 		return nil, fmt.Errorf("%w: %q", ErrIssuerParameter, clean(iss, maxDescription))
 	}
 	if params.Get("error") != "" {
-		return nil, c.providerError(ctx, params)
+		return nil, c.providerError(ctx, q, params)
 	}
 	if err := c.requireIssuer(ctx, q, params); err != nil {
 		return nil, err
@@ -129,8 +129,9 @@ func checkState(q *AuthRequest, params url.Values) error {
 
 // providerError returns what the provider answered. Whatever came beside the error is ignored (Core 3.3.2.6). A missing
 // iss changes nothing about an error that ends nothing but its own request, but is reported.
-func (c *Client) providerError(ctx context.Context, params url.Values) error {
-	err := newError(0, params.Get("error"), params.Get("error_description"), params.Get("error_uri"))
+func (c *Client) providerError(ctx context.Context, q *AuthRequest, params url.Values) error {
+	err := newError(0, params.Get("error"), params.Get("error_description"), params.Get("error_uri"),
+		q.state, q.nonce, q.verifier, params.Get("code"), params.Get("id_token"), params.Get("access_token"))
 	p := c.provider.peek()
 	if params.Get("iss") == "" && (c.cfg.RequireIss || (p != nil && p.advertisesIss)) {
 		c.observe(ctx, eventNoIssuer, c.cfg.Now(), nil, nil)

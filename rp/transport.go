@@ -90,6 +90,10 @@ func (t *transport) allow(r *http.Request) error {
 	if !slices.Contains(t.origins, origin) {
 		return fmt.Errorf("rp: %w: %s", ErrOrigin, origin)
 	}
+	if r.Host != "" && !strings.EqualFold(r.Host, r.URL.Host) {
+		// A front for many hosts goes by the header. httputil.ReverseProxy keeps the browser's: Rewrite with SetURL does not.
+		return fmt.Errorf("rp: %w: the Host header names another host than %s", ErrOrigin, origin)
+	}
 	if r.Response != nil && r.Response.Request != nil && originOf(r.Response.Request.URL) != origin {
 		return fmt.Errorf("rp: %w: redirected from %s to %s", ErrOrigin, originOf(r.Response.Request.URL), origin)
 	}
@@ -100,6 +104,9 @@ func (t *transport) allow(r *http.Request) error {
 func (t *transport) send(r *http.Request, body io.ReadCloser, token *oauth2.Token) (*http.Response, error) {
 	clone := r.Clone(r.Context())
 	clone.Body = body
+	if clone.Header == nil {
+		clone.Header = http.Header{}
+	}
 	clone.Header.Set("Authorization", "Bearer "+token.AccessToken)
 	base := t.base
 	if base == nil {
@@ -150,7 +157,8 @@ func closeBody(r *http.Request) {
 func parseOrigin(raw string) (string, error) {
 	u, err := url.Parse(raw)
 	switch {
-	case err != nil || u.Host == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
+	case err != nil || u.Host == "" || strings.Contains(u.Host, "*"),
+		u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
 		return "", fmt.Errorf("rp: transport: %q is not scheme://host[:port]", clean(raw, maxDescription))
 	case u.Scheme == "https", u.Scheme == "http" && isLoopback(u.Hostname()):
 		return originOf(u), nil

@@ -3,12 +3,15 @@ package rp
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 
+	"github.com/twofold-auth/twofold/internal/limitbody"
 	"github.com/twofold-auth/twofold/internal/strictjson"
 	"github.com/twofold-auth/twofold/internal/wire"
+	"github.com/twofold-auth/twofold/verify"
 )
 
 // UserInfo is a UserInfo response whose sub is that of the ID Token. It holds personal data and redacts itself.
@@ -82,11 +85,14 @@ func (c *Client) askUserInfo(ctx context.Context, t *Tokens) (*UserInfo, error) 
 		return nil, err
 	}
 	a, err := c.send(r, maxUserInfo)
+	if errors.Is(err, limitbody.ErrTooLarge) {
+		return nil, fmt.Errorf("%w: %w", ErrUserInfo, err)
+	}
 	if err != nil {
 		return nil, err
 	}
 	if a.status != http.StatusOK {
-		return nil, bearerError(a)
+		return nil, bearerError(a, t.token.AccessToken)
 	}
 	return c.readUserInfo(ctx, a, id.Subject)
 }
@@ -96,14 +102,16 @@ func (c *Client) userInfoRequest(ctx context.Context, endpoint, token string) (*
 	var r *http.Request
 	var err error
 	if c.cfg.UserInfoBody {
-		r, err = newForm(ctx, endpoint, url.Values{"access_token": {token}})
+		r, err = newForm(ctx, endpoint)
 	} else {
 		r, err = http.NewRequestWithContext(ctx, http.MethodGet, endpoint, http.NoBody)
 	}
 	if err != nil {
 		return nil, err
 	}
-	if !c.cfg.UserInfoBody {
+	if c.cfg.UserInfoBody {
+		r = setForm(r, url.Values{"access_token": {token}})
+	} else {
 		r.Header.Set("Authorization", "Bearer "+token)
 	}
 	r.Header.Set("Accept", c.userInfoType())
@@ -125,6 +133,9 @@ func (c *Client) readUserInfo(ctx context.Context, a *answer, subject string) (*
 	raw := a.body
 	if c.cfg.UserInfoAlgorithm != "" {
 		claims, err := c.userInfo.UserInfo(ctx, string(a.body), subject)
+		if errors.Is(err, verify.ErrKeySet) {
+			return nil, unavailable(err)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrUserInfo, err)
 		}
