@@ -65,7 +65,7 @@ func isDeceptive(r rune) bool {
 
 // isRoute reports whether a path is one of ours, where a login must not lead to.
 func (s site) isRoute(p string) bool {
-	dir, name := path.Split(strings.ToLower(path.Clean(p)))
+	dir, name := path.Split(strings.ToLower(path.Clean(strings.TrimSpace(p))))
 	return strings.TrimSuffix(dir, "/") == strings.ToLower(s.prefix+s.dir) &&
 		(name == strings.ToLower(s.last) || slices.Contains(routeNames, name))
 }

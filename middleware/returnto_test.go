@@ -72,7 +72,7 @@ func TestReturnToOfAnother(t *testing.T) {
 			t.Parallel()
 			for _, p := range payloads {
 				got := s.Resolve(p)
-				if off := offHost(got); off != "" {
+				if off := danger(got); off != "" {
 					t.Errorf("%q leads to %q: %s", p, got, off)
 				}
 				if got != s.Home() {
@@ -191,7 +191,7 @@ func FuzzReturnTo(f *testing.F) {
 	s := newSite(f, testOrigin+"/auth/callback", "")
 	f.Fuzz(func(t *testing.T, in string) {
 		for _, got := range []string{s.Resolve(in), s.Absolute(in), s.Absolute(testOrigin + in), s.Here(&http.Request{URL: &url.URL{Path: in}})} {
-			if off := offHost(got); off != "" {
+			if off := danger(got); off != "" {
 				t.Fatalf("%q leads to %q: %s", in, got, off)
 			}
 			if again := s.Resolve(got); again != got {
@@ -201,9 +201,9 @@ func FuzzReturnTo(f *testing.F) {
 	})
 }
 
-// offHost says why a Location is dangerous; "" if it is not. It reads URLs as browsers do (WHATWG URL Standard, basic
+// danger says why a Location is dangerous; "" if it is not. It reads URLs as browsers do (WHATWG URL Standard, basic
 // URL parser, against a base with a special scheme) and shares nothing with the code under test.
-func offHost(location string) string {
+func danger(location string) string {
 	for _, c := range []byte(location) {
 		if c <= ' ' || c >= 0x7f {
 			return "a byte that does not belong into a header"
@@ -215,7 +215,7 @@ func offHost(location string) string {
 		return err.Error()
 	}
 	for _, l := range []string{location, twice} { // also after a decoding that somebody does behind us
-		host, p := browse(l)
+		host, p := asBrowser(l)
 		if host != "app.example.com" {
 			return "host " + host
 		}
@@ -230,36 +230,36 @@ func offHost(location string) string {
 	return ""
 }
 
-// browse resolves a reference against https://app.example.com/auth/login and returns host and path.
-func browse(ref string) (host, pathname string) {
+// asBrowser resolves a reference against https://app.example.com/auth/login and returns host and path.
+func asBrowser(ref string) (host, pathname string) {
 	ref = strings.TrimFunc(ref, func(r rune) bool { return r <= ' ' })
 	ref = strings.NewReplacer("\t", "", "\n", "", "\r", "").Replace(ref)
-	if i := strings.IndexAny(ref, ":/\\?#"); i > 0 && ref[i] == ':' && isScheme(ref[:i]) {
+	if i := strings.IndexAny(ref, ":/\\?#"); i > 0 && ref[i] == ':' && schemeLike(ref[:i]) {
 		scheme, rest := strings.ToLower(ref[:i]), ref[i+1:]
 		switch scheme {
 		case "https":
 			if !strings.HasPrefix(rest, "//") {
-				return browse(rest) // relative, with the base's scheme
+				return asBrowser(rest) // relative, with the base's scheme
 			}
-			return authority(rest)
+			return hostAndPath(rest)
 		case "http", "ftp", "ws", "wss":
-			host, pathname = authority(rest)
+			host, pathname = hostAndPath(rest)
 			return scheme + "://" + host, pathname
 		}
 		return scheme + ":", rest
 	}
-	if len(ref) > 1 && isSlash(ref[0]) && isSlash(ref[1]) {
-		return authority(ref)
+	if len(ref) > 1 && slashLike(ref[0]) && slashLike(ref[1]) {
+		return hostAndPath(ref)
 	}
 	ref = strings.SplitN(strings.SplitN(ref, "#", 2)[0], "?", 2)[0]
-	if ref != "" && isSlash(ref[0]) {
+	if ref != "" && slashLike(ref[0]) {
 		return "app.example.com", strings.ReplaceAll(ref, `\`, "/")
 	}
 	return "app.example.com", "/auth/" + ref
 }
 
-// authority reads "//user@host:port/path", with as many slashes of either kind as there are.
-func authority(rest string) (host, pathname string) {
+// hostAndPath reads "//user@host:port/path", with as many slashes of either kind as there are.
+func hostAndPath(rest string) (host, pathname string) {
 	rest = strings.TrimLeft(rest, `/\`)
 	end := strings.IndexAny(rest, `/\?#`)
 	if end < 0 {
@@ -272,9 +272,9 @@ func authority(rest string) (host, pathname string) {
 	return strings.ToLower(host), rest[end:]
 }
 
-func isSlash(c byte) bool { return c == '/' || c == '\\' }
+func slashLike(c byte) bool { return c == '/' || c == '\\' }
 
-func isScheme(s string) bool {
+func schemeLike(s string) bool {
 	for i, c := range s {
 		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
 		if !letter && (i == 0 || !strings.ContainsRune("0123456789+-.", c)) {
