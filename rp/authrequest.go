@@ -110,7 +110,8 @@ func (c *Client) newAuthRequest(ctx context.Context, o *AuthOptions) (*AuthReque
 		return nil, err
 	}
 	q := &AuthRequest{requestState: requestState{
-		binding: c.binding, responseType: c.cfg.ResponseType, mode: c.cfg.ResponseMode, acr: slices.Clone(o.EssentialACR), expect: expect,
+		binding: c.binding, responseType: c.cfg.ResponseType, mode: c.cfg.ResponseMode,
+		acr: slices.Clone(o.EssentialACR), expect: expect,
 	}}
 	if o.MaxAge != nil {
 		age := *o.MaxAge

@@ -146,8 +146,8 @@ func (a ClientAuth) validateKey() error {
 // confidential says whether the client proves who it is.
 func (a ClientAuth) confidential() bool { return a.method != authNone }
 
-// authenticate adds the credentials to a token request. Only one method is ever used in a request (RFC 6749, section 2.3), and
-// a secret is never in the URL. client_id is in the body except with Basic.
+// authenticate adds the credentials to a token request. Only one method is ever used in a request (RFC 6749, section
+// 2.3), and a secret is never in the URL. client_id is in the body except with Basic.
 func (c *Client) authenticate(r *http.Request, form url.Values) error {
 	a := c.cfg.ClientAuth
 	switch a.method {
