@@ -13,7 +13,7 @@ const maxLifetime = 366 * 24 * time.Hour
 // claims are the claims that rules look at.
 type claims struct {
 	iss, sub, aud, azp, exp, iat, nbf, nonce, codeHash, accessTokenHash, stateHash strictjson.Value
-	authTime, acr, amr, sid, events                                                strictjson.Value
+	authTime, acr, amr, sid, events, jti                                           strictjson.Value
 }
 
 func (v *verification) readClaims() error {
@@ -73,6 +73,8 @@ func (c *claims) named(name string) *strictjson.Value { //nolint:cyclop // a lis
 		return &c.sid
 	case "events":
 		return &c.events
+	case "jti":
+		return &c.jti
 	}
 	return nil
 }

@@ -8,8 +8,8 @@ var (
 	ErrPolicy = errors.New("verify: the policy contradicts itself")
 	// ErrMalformed: not a compact JWS with strict base64url and strict JSON, or a claim of the wrong shape.
 	ErrMalformed = errors.New("verify: malformed token")
-	// ErrType: a JWT of another kind: an access token, a logout token.
-	ErrType = errors.New("verify: the token is not an ID Token")
+	// ErrType: a JWT of another kind: an access token; a logout token instead of an ID Token, or the reverse.
+	ErrType = errors.New("verify: a token of another kind")
 	// ErrAlgorithm: alg is not the one that the Policy names.
 	ErrAlgorithm = errors.New("verify: another algorithm than the configured one")
 	// ErrKey: the key set has no usable key for this token.
@@ -18,7 +18,8 @@ var (
 	ErrSignature = errors.New("verify: wrong signature")
 	// ErrIssuer: iss is missing or not the Policy's.
 	ErrIssuer = errors.New("verify: wrong issuer")
-	// ErrSubject: sub is missing, empty, longer than 255 characters or not ASCII, or changed in a refreshed token.
+	// ErrSubject: sub is missing, empty, longer than 255 characters or not ASCII, or changed in a refreshed token; a
+	// logout token has neither sub nor sid.
 	ErrSubject = errors.New("verify: missing, malformed or changed subject")
 	// ErrAudience: aud lacks the client, or names someone who is not trusted.
 	ErrAudience = errors.New("verify: wrong audience")
@@ -30,8 +31,8 @@ var (
 	ErrIssuedAt = errors.New("verify: issued too early or too late, or no usable time of issue")
 	// ErrNotBefore: nbf is malformed or in the future.
 	ErrNotBefore = errors.New("verify: not valid yet")
-	// ErrNonce: nonce is missing or not the request's.
-	ErrNonce = errors.New("verify: wrong or missing nonce")
+	// ErrNonce: nonce is missing or not the request's, or is there in a logout token, which must have none.
+	ErrNonce = errors.New("verify: wrong, missing or forbidden nonce")
 	// ErrCodeHash: c_hash is missing or not the code's.
 	ErrCodeHash = errors.New("verify: c_hash does not match the code")
 	// ErrAccessTokenHash: at_hash is missing or not the access token's.

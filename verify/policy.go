@@ -27,7 +27,8 @@ type Policy struct {
 	Secret []byte
 	// Leeway is the clock difference that is forgiven. 0 is 30 seconds; more than 5 minutes is refused.
 	Leeway time.Duration
-	// MaxIssued is the oldest iat at login, on both channels; it does not bind refreshed tokens. 0 is 10 minutes.
+	// MaxIssued is the oldest iat at login, on both channels, and of a logout token; it does not bind refreshed tokens.
+	// 0 is 10 minutes.
 	MaxIssued time.Duration
 	// Now is the clock. Nil is time.Now.
 	Now func() time.Time

@@ -18,6 +18,7 @@ const (
 	insteadToken  = "verify.IDToken" + instead
 	insteadExpect = "verify.Expect" + instead
 	insteadPolicy = "verify.Policy" + instead
+	insteadLogout = "verify.LogoutToken" + instead
 )
 
 // Format writes a fixed text.
@@ -55,6 +56,18 @@ func (p Policy) MarshalText() ([]byte, error) { return []byte(insteadPolicy), ni
 
 // GobEncode fails.
 func (p Policy) GobEncode() ([]byte, error) { return nil, errGob }
+
+// Format writes a fixed text.
+func (t LogoutToken) Format(f fmt.State, _ rune) { redact(f, insteadLogout) }
+
+// LogValue returns a fixed text.
+func (t LogoutToken) LogValue() slog.Value { return slog.StringValue(insteadLogout) }
+
+// MarshalText returns a fixed text.
+func (t LogoutToken) MarshalText() ([]byte, error) { return []byte(insteadLogout), nil }
+
+// GobEncode fails.
+func (t LogoutToken) GobEncode() ([]byte, error) { return nil, errGob }
 
 func redact(w io.Writer, text string) {
 	_, _ = io.WriteString(w, text) // fmt.State never fails

@@ -19,10 +19,12 @@ const (
 	exchange                     // from the token endpoint, for a code
 	refresh                      // from the token endpoint, for a refresh token
 	userInfo                     // from the UserInfo endpoint; no ID Token, but signed like one
+	logout                       // a logout token, from the provider itself
 
 	login   = front | exchange
 	idToken = login | refresh
-	all     = idToken | userInfo
+	user    = idToken | userInfo // says who somebody is
+	all     = user | logout
 )
 
 // errNotApplicable is what a rule returns when there is nothing for it to look at: it passes but is not in the receipt.
@@ -36,7 +38,8 @@ var rules = [...]rule{
 	{Rule{"compact", "RFC 7515 7.1"}, all, "", (*verification).compact},
 	{Rule{"base64url", "RFC 7515 2"}, all, "", (*verification).base64url},
 	{Rule{"header", "RFC 7515 4"}, all, "", (*verification).readHeader},
-	{Rule{"typ", "RFC 8725 3.11"}, all, "typ", (*verification).typ},
+	{Rule{"typ", "RFC 8725 3.11"}, user, "typ", (*verification).typ},
+	{Rule{"typ", "OIDC Back-Channel Logout 2.4"}, logout, "typ", (*verification).logoutTyp},
 	{Rule{"crit", "RFC 7515 4.1.11"}, all, "crit", (*verification).crit},
 	{Rule{"b64", "RFC 7797 3"}, all, "b64", (*verification).b64},
 	{Rule{"alg", "OIDC Core 3.1.3.7 (7)"}, all, "alg", (*verification).alg},
@@ -47,9 +50,9 @@ var rules = [...]rule{
 
 	// Who it is about, and for.
 	{Rule{"claims", "RFC 7519 7.2"}, all, "", (*verification).readClaims},
-	{Rule{"events", "RFC 8725 3.12"}, all, "events", (*verification).events},
+	{Rule{"events", "RFC 8725 3.12"}, user, "events", (*verification).events},
 	{Rule{"iss", "OIDC Core 3.1.3.7 (2)"}, idToken, "iss", (*verification).iss},
-	{Rule{"sub", "OIDC Core 2"}, all, "sub", (*verification).sub},
+	{Rule{"sub", "OIDC Core 2"}, user, "sub", (*verification).sub},
 	{Rule{"aud", "OIDC Core 3.1.3.7 (3)"}, idToken, "aud", (*verification).aud},
 	{Rule{"azp", "OIDC Core 3.1.3.7 (4, 5)"}, idToken, "azp", (*verification).azp},
 
@@ -79,6 +82,20 @@ var rules = [...]rule{
 	{Rule{"userinfo_aud", "OIDC Core 5.3.2"}, userInfo, "aud", (*verification).audIfAny},
 	{Rule{"userinfo_exp", "RFC 7519 4.1.4"}, userInfo, "exp", (*verification).expIfAny},
 	{Rule{"userinfo_sub", "OIDC Core 5.3.2"}, userInfo, "sub", (*verification).subjectIsExpected},
+
+	// That it is a logout token, and ours. What an ID Token must have it must not, so that neither passes for the other.
+	{Rule{"events", "OIDC Back-Channel Logout 2.6 (6)"}, logout, "events", (*verification).logoutEvent},
+	{Rule{"nonce", "OIDC Back-Channel Logout 2.6 (7)"}, logout, "nonce", (*verification).noNonce},
+	{Rule{"iss", "OIDC Back-Channel Logout 2.6 (4)"}, logout, "iss", (*verification).iss},
+	{Rule{"aud", "OIDC Back-Channel Logout 2.6 (4)"}, logout, "aud", (*verification).aud},
+	{Rule{"azp", "OIDC Core 3.1.3.7 (5)"}, logout, "azp", (*verification).azpIfAny},
+	{Rule{"exp", "OIDC Back-Channel Logout 2.6 (4)"}, logout, "exp", (*verification).exp},
+	{Rule{"iat", "OIDC Back-Channel Logout 2.6 (4)"}, logout, "iat", (*verification).iat},
+	{Rule{"iat_age", "OIDC Core 3.1.3.7 (10)"}, logout, "iat", (*verification).iatAge},
+	{Rule{"jti", "OIDC Back-Channel Logout 2.4"}, logout, "jti", (*verification).jti},
+	{Rule{"sub", "OIDC Back-Channel Logout 2.4"}, logout, "sub", (*verification).subIfAny},
+	{Rule{"sid", "OIDC Back-Channel Logout 2.4"}, logout, "sid", (*verification).sid},
+	{Rule{"sub_or_sid", "OIDC Back-Channel Logout 2.6 (5)"}, logout, "sub", (*verification).subOrSid},
 
 	// That it continues the same login.
 	{Rule{"iss_unchanged", "OIDC Core 12.2"}, refresh, "iss", (*verification).issUnchanged},

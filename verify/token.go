@@ -57,10 +57,16 @@ func (t *IDToken) Raw() string {
 
 // Receipt tells how the token was verified.
 func (t *IDToken) Receipt() Receipt {
-	if t == nil || t.state == nil {
+	if t == nil {
 		return Receipt{}
 	}
-	s := t.state
+	return t.state.receipt()
+}
+
+func (s *tokenState) receipt() Receipt {
+	if s == nil {
+		return Receipt{}
+	}
 	r := Receipt{Algorithm: s.algorithm, KeyID: s.keyID, Signature: s.signature, Total: s.total}
 	for i := range rules {
 		if s.passed&(1<<i) != 0 {

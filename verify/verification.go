@@ -46,8 +46,17 @@ type against struct {
 	subject  string   // userInfo
 }
 
-// verify runs the rules that apply to a channel.
+// verify runs the rules that apply to a channel of ID Tokens.
 func (p *Policy) verify(ctx context.Context, raw string, on channel, to against) (*IDToken, error) {
+	v, err := p.judge(ctx, raw, on, to)
+	if err != nil {
+		return nil, err
+	}
+	return v.token, nil
+}
+
+// judge runs the rules that apply to a channel, and returns what they left.
+func (p *Policy) judge(ctx context.Context, raw string, on channel, to against) (*verification, error) {
 	a, err := p.resolve()
 	if err != nil {
 		return nil, &Error{Rule: Rule{"policy", "Policy.Validate"}, Err: err}
@@ -62,7 +71,7 @@ func (p *Policy) verify(ctx context.Context, raw string, on channel, to against)
 		text: &tokenText{raw, v.payload}, algorithm: a.name, keyID: v.keyID,
 		passed: passed, signature: v.checking, total: p.now().Sub(v.now),
 	}
-	return v.token, nil
+	return v, nil
 }
 
 func (v *verification) run(on channel) (passed uint64, err error) {
