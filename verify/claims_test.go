@@ -101,6 +101,12 @@ var claimRows = []row{
 	{"B20_nbf_string", verify.ErrNotBefore, set("nbf", "0")},
 	{"B20_nbf_zero_as_old_Keycloak_sends_it", nil, set("nbf", 0)},
 	{"B35_auth_time_in_the_future", verify.ErrAuthTime, set("auth_time", now.Unix()+31)},
+	{"B35_auth_time_negative", verify.ErrAuthTime, set("auth_time", -1)},
+	{"B35_auth_time_negative_fraction", verify.ErrAuthTime, set("auth_time", -0.5)},
+	{"B35_auth_time_largest_int64", verify.ErrAuthTime, claimText("auth_time", "9223372036854775807")},
+	{"B35_auth_time_1e300", verify.ErrAuthTime, claimText("auth_time", "1e300")},
+	{"B20_nbf_largest_int64", verify.ErrNotBefore, claimText("nbf", "9223372036854775807")},
+	{"B20_nbf_1e300", verify.ErrNotBefore, claimText("nbf", "1e300")},
 	{"B35_auth_time_string", verify.ErrAuthTime, set("auth_time", fmt.Sprint(now.Unix()))},
 	{"B36_acr_number", verify.ErrACR, set("acr", 2)},
 	{"B38_sid_number", verify.ErrMalformed, set("sid", 7)},
@@ -135,6 +141,10 @@ var claimRows = []row{
 
 // loginRows hold for the ID Tokens of a login, on both channels.
 var loginRows = []row{
+	{"B03_sub_of_255_bytes", nil, set("sub", strings.Repeat("a", 255))},
+	{"B03_sub_with_every_printable_character", nil, set("sub", " alice!~")},
+	{"B35_auth_time_zero_as_old_Keycloak_sends_it", nil, set("auth_time", 0)},
+	{"B35_auth_time_zero_with_a_point", nil, claimText("auth_time", "0.0")},
 	{"B18_iat_a_week_old", verify.ErrIssuedAt, set("iat", now.Unix()-7*86400)},
 	{"B18_iat_as_old_as_MaxIssued_and_leeway", nil, set("iat", now.Unix()-630)},
 	{"B18_iat_older_than_MaxIssued_and_leeway", verify.ErrIssuedAt, set("iat", now.Unix()-631)},
@@ -194,6 +204,9 @@ var loginRows = []row{
 	{"A56_s_hash_missing_outside_FAPI", nil, without("s_hash")},
 	{"A56_s_hash_number", verify.ErrStateHash, set("s_hash", 1)},
 	{"A56_s_hash_with_no_state_to_compare", verify.ErrStateHash, func(t *token) { t.expect.State = "" }},
+	{"A56_s_hash_of_nothing_with_no_state_to_compare", verify.ErrStateHash, func(t *token) {
+		t.expect.State, t.claims["s_hash"] = "", half("ES256", "")
+	}},
 	{"B27_c_hash_of_another_code", verify.ErrCodeHash, set("c_hash", half("ES256", "another-code"))},
 	{"B28_c_hash_whole_instead_of_half", verify.ErrCodeHash, set("c_hash", b64(sum(hashOf("ES256"), code)))},
 	{"B29_c_hash_of_one_byte", verify.ErrCodeHash, set("c_hash", b64(sum(hashOf("ES256"), code)[:1]))},

@@ -22,6 +22,7 @@ var exchangeRows = []row{
 	{"D22_c_hash_absent", nil, without("c_hash")},
 	{"D23_c_hash_wrong", verify.ErrCodeHash, set("c_hash", half("ES256", "another"))},
 	{"D23_c_hash_of_a_code_that_nobody_gave", verify.ErrCodeHash, func(t *token) { t.expect.Code = "" }},
+	{"D23_c_hash_of_nothing_and_no_code", verify.ErrCodeHash, func(t *token) { t.expect.Code, t.claims["c_hash"] = "", half("ES256", "") }},
 	{"D24_unsigned", verify.ErrAlgorithm, func(t *token) { t.header["alg"], t.key = "none", nil }},
 	{"D25_another_algorithm", verify.ErrAlgorithm, func(t *token) {
 		*t = *valid("RS256")
@@ -105,6 +106,14 @@ func TestRefreshed(t *testing.T) {
 			_, err := tok.policy.Refreshed(t.Context(), raw, previous)
 			wantRefusal(t, err, verify.ErrIssuer, raw)
 		}
+	})
+	t.Run("E01_previous_token_of_another_issuer", func(t *testing.T) {
+		t.Parallel()
+		first, tok := valid("ES256"), valid("ES256")
+		first.claims["iss"], first.policy.Issuer = "https://other.example.com/", "https://other.example.com/"
+		previous := must(first.policy.TokenEndpoint(t.Context(), first.raw(), first.expect))
+		_, err := tok.policy.Refreshed(t.Context(), tok.raw(), previous)
+		wantRefusal(t, err, verify.ErrIssuer, tok.raw())
 	})
 	t.Run("nonce_after_a_refresh_that_had_none", func(t *testing.T) {
 		t.Parallel()

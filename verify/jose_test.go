@@ -137,6 +137,11 @@ var joseRows = []row{
 	{"C14_kid_traversal", verify.ErrKey, header("kid", "../../../../dev/null")},
 	{"C14_kid_SQL", verify.ErrKey, header("kid", "key-1' OR '1'='1")},
 	{"C14_kid_URL", verify.ErrKey, header("kid", "http://169.254.169.254/")},
+	{"C14_kid_of_255_bytes", nil, func(t *token) {
+		kid := strings.Repeat("k", 255)
+		t.header["kid"] = kid
+		keys(verify.Key{ID: kid, Public: ecKeys["ES256"]().Public()})(t)
+	}},
 	{"C14_kid_of_256_bytes", verify.ErrMalformed, header("kid", strings.Repeat("k", 256))},
 	{"C14_kid_of_a_megabyte", verify.ErrMalformed, header("kid", strings.Repeat("k", 1<<20))},
 	{"C14_kid_number", verify.ErrMalformed, header("kid", 1)},
@@ -162,6 +167,8 @@ var joseRows = []row{
 	{"C17_key_without_kid_does_not_serve_a_token_with_one", verify.ErrKey, keys(verify.Key{Public: ecKeys["ES256"]().Public()})},
 	{"C18_key_for_another_algorithm", verify.ErrKey, keys(verify.Key{ID: "key-1", Algorithm: "ES384", Public: ecKeys["ES256"]().Public()})},
 	{"C18_RSA_key_for_PS256_under_RS256", verify.ErrKey, other("RS256", keys(verify.Key{ID: "key-1", Algorithm: "PS256", Public: &rsaKey().PublicKey}))},
+	{"C18_Ed25519_key_for_ES256_under_EdDSA", verify.ErrKey, other("EdDSA", keys(verify.Key{ID: "key-1", Algorithm: "ES256", Public: edKey().Public()}))},
+	{"C18_P-256_key_for_EdDSA_under_ES256", verify.ErrKey, keys(verify.Key{ID: "key-1", Algorithm: "EdDSA", Public: ecKeys["ES256"]().Public()})},
 	{"C18_key_for_this_algorithm", nil, keys(verify.Key{ID: "key-1", Algorithm: "ES256", Public: ecKeys["ES256"]().Public()})},
 	{"C18_key_for_EdDSA_serves_Ed25519", nil, other("Ed25519", keys(verify.Key{ID: "key-1", Algorithm: "EdDSA", Public: edKey().Public()}))},
 	{"C19_symmetric_key_in_the_key_set", verify.ErrKey, keys(verify.Key{ID: "key-1", Public: []byte(secret)})},
@@ -231,6 +238,8 @@ var joseRows = []row{
 	}},
 	{"C29_newline_in_the_header", verify.ErrMalformed, func(t *token) { t.compact = signedParts(func(h, p string) (string, string) { return h + "\n", p }) }},
 	{"C29_newline_at_the_end", verify.ErrMalformed, func(t *token) { t.compact = func(s string) string { return s + "\n" } }},
+	{"C29_newline_at_the_start", verify.ErrMalformed, func(t *token) { t.compact = signedParts(func(h, p string) (string, string) { return "\n" + h, p }) }},
+	{"C29_carriage_return_at_the_start", verify.ErrMalformed, func(t *token) { t.compact = signedParts(func(h, p string) (string, string) { return "\r" + h, p }) }},
 	{"C29_space_at_the_start", verify.ErrMalformed, func(t *token) { t.compact = signedParts(func(h, p string) (string, string) { return " " + h, p }) }},
 	{"C29_bits_left_over_in_the_signature", verify.ErrMalformed, func(t *token) { t.compact = func(s string) string { return spareBits(s) } }},
 	{"C29_bits_left_over_in_the_payload", verify.ErrMalformed, func(t *token) {
@@ -251,7 +260,11 @@ var joseRows = []row{
 	{"C30_one_byte_over_64_KiB", verify.ErrMalformed, func(t *token) {
 		t.compact = func(s string) string { return s + strings.Repeat("A", 64<<10+1-len(s)) }
 	}},
-	{"C30_of_60_KiB", nil, set("x", strings.Repeat("x", 44_000))},
+	{"C30_of_64_KiB", nil, func(t *token) {
+		for x := 47_000; len(t.build()) != 64<<10; x++ {
+			t.claims["x"], t.header["x"] = strings.Repeat("x", x), strings.Repeat("x", x%5)
+		}
+	}},
 	{"C31_JSON_serialization", verify.ErrMalformed, func(t *token) {
 		t.compact = func(s string) string {
 			p := strings.Split(s, ".")
@@ -315,6 +328,15 @@ func TestWeakKeys(t *testing.T) {
 		{"C08_RSA_of_8193_bits", verify.ErrKey, weak("RS256", rsaKey(), &rsa.PublicKey{N: new(big.Int).SetBit(n, 8192, 1), E: 65537})},
 		{"C08_RSA_without_modulus", verify.ErrKey, weak("RS256", rsaKey(), &rsa.PublicKey{E: 65537})},
 		{"C08_RSA_with_negative_modulus", verify.ErrKey, weak("RS256", rsaKey(), &rsa.PublicKey{N: new(big.Int).Neg(n), E: 65537})},
+		{"C08_RSA_of_8192_bits_is_tried", verify.ErrSignature, weak("RS256", rsaKey(), &rsa.PublicKey{N: new(big.Int).SetBit(n, 8191, 1), E: 65537})},
+		{"C08_RSA_with_exponent_3_is_tried", verify.ErrSignature, weak("RS256", rsaKey(), &rsa.PublicKey{N: n, E: 3})},
+		{"C08_RSA_with_the_largest_exponent_is_tried", verify.ErrSignature, weak("RS256", rsaKey(), &rsa.PublicKey{N: n, E: 1<<31 - 1})},
+		{"C08_RSA_with_modulus_0", verify.ErrKey, weak("RS256", rsaKey(), &rsa.PublicKey{N: new(big.Int), E: 65537})},
+		{"C09_point_without_y", verify.ErrKey, func(t *token) {
+			half := badPoint(1)
+			half.Y = nil //nolint:staticcheck // the proper constructors refuse such a point
+			weak("ES256", ecKeys["ES256"](), half)(t)
+		}},
 		{"C09_point_not_on_the_curve", verify.ErrKey, weak("ES256", ecKeys["ES256"](), badPoint(1))},
 		{"C09_point_at_infinity", verify.ErrKey, weak("ES256", ecKeys["ES256"](), badPoint(0))},
 		{"C09_point_without_coordinates", verify.ErrKey, weak("ES256", ecKeys["ES256"](), &ecdsa.PublicKey{Curve: elliptic.P256()})},
