@@ -133,7 +133,9 @@ var logoutRows = []row{
 	}},
 	// Encryption is not supported yet: five parts are no JWS, whoever they are for.
 	{"I15_encrypted_logout_token", verify.ErrMalformed, func(t *token) {
-		t.compact = func(string) string { return b64(`{"alg":"RSA-OAEP-256","enc":"A256GCM","cty":"JWT"}`) + ".a2V5.aXY.dGV4dA.dGFn" }
+		t.compact = func(string) string {
+			return b64(`{"alg":"RSA-OAEP-256","enc":"A256GCM","cty":"JWT"}`) + ".a2V5.aXY.dGV4dA.dGFn"
+		}
 	}},
 	{"I14_logout_token_of_a_megabyte", verify.ErrMalformed, set("x", strings.Repeat("x", 1<<20))},
 	{"I04_claims_array", verify.ErrMalformed, func(t *token) { t.rawClaims = "[" + t.json() + "]" }},
