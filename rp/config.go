@@ -111,6 +111,7 @@ type Endpoints struct {
 	Token         string // token_endpoint
 	UserInfo      string // userinfo_endpoint; "": Client.UserInfo returns ErrUnsupported
 	EndSession    string // end_session_endpoint; "": Client.EndSession returns ErrUnsupported
+	Revocation    string // revocation_endpoint; "": Client.Revoke returns ErrUnsupported
 	JWKS          string // jwks_uri
 }
 

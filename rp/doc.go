@@ -26,6 +26,8 @@
 //   - refresh: tokens were refreshed; the receipt is that of the new ID Token, if one came
 //   - userinfo: the UserInfo endpoint was asked
 //   - end_session: a logout request was made
+//   - logout_token: a logout token of a back-channel logout was checked; the receipt is the token's
+//   - revoke: tokens were revoked
 //
 // Event.Code is "" for a step that succeeded, else the [ErrorCode] of its error, again a closed list.
 package rp

@@ -30,6 +30,8 @@ var (
 	ErrTokenResponse = errors.New("token response is malformed")
 	// ErrUserInfo: the UserInfo response is not what Core 5.3.2 requires.
 	ErrUserInfo = errors.New("userinfo response is malformed")
+	// ErrLogoutToken: the logout token is refused; the chain holds the *verify.Error that says why.
+	ErrLogoutToken = errors.New("logout token is refused")
 	// ErrMetadata: the provider's metadata is wrong, or asks for what this package does not do.
 	ErrMetadata = errors.New("provider metadata is not usable")
 	// ErrConfig: a field of Config contradicts another, or a specification.
@@ -129,13 +131,16 @@ var codes = []struct {
 
 // ErrorCode returns the stable code of an error of this package or of package verify, for logs, metrics and pages. The
 // list is closed: the sentinels' codes, "id_token_…" for a refused ID Token, "userinfo" for a refused UserInfo
-// response, "provider_error" for an [Error], "" for nil, and "internal" for anything else.
+// response, "logout_token" for a refused logout token, "provider_error" for an [Error], "" for nil, and "internal" for anything else.
 func ErrorCode(err error) string {
 	if err == nil {
 		return ""
 	}
 	if errors.Is(err, ErrUserInfo) {
 		return "userinfo"
+	}
+	if errors.Is(err, ErrLogoutToken) {
+		return "logout_token"
 	}
 	for _, c := range codes {
 		if errors.Is(err, c.err) {

@@ -19,7 +19,7 @@ type Event struct {
 	Err error
 	// Took is the duration of the step.
 	Took time.Duration
-	// Receipt says what was checked in the step's ID Token; nil if it had none, or refused it.
+	// Receipt says what was checked in the step's ID Token or logout token; nil if it had none, or refused it.
 	Receipt *verify.Receipt
 }
 
@@ -34,6 +34,8 @@ const (
 	eventRefresh    = "refresh"
 	eventUserInfo   = "userinfo"
 	eventEndSession = "end_session"
+	eventLogout     = "logout_token"
+	eventRevoke     = "revoke"
 )
 
 // observe reports a step that began at start.

@@ -40,7 +40,7 @@ func (s *Spender) Len() int { return len(s.s.current) + len(s.s.old) }
 
 // Codes returns the closed list of error codes.
 func Codes() []string {
-	list := []string{"internal", "provider_error", "userinfo"}
+	list := []string{"internal", "provider_error", "userinfo", "logout_token"}
 	for _, c := range codes {
 		list = append(list, c.code)
 	}
@@ -51,6 +51,6 @@ func Codes() []string {
 func Events() []string {
 	return []string{
 		eventDiscovery, eventKeys, eventRequest, eventResponse, eventNoIssuer, eventExchange, eventRefresh, eventUserInfo,
-		eventEndSession,
+		eventEndSession, eventLogout, eventRevoke,
 	}
 }

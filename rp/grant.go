@@ -29,7 +29,7 @@ type tokenResponse struct {
 }
 
 // grant is the one function that speaks to the token endpoint. onSend is called right before the request leaves, and may
-// still stop it; nothing is ever sent a second time.
+// still stop it.
 func (c *Client) grant(ctx context.Context, form url.Values, onSend func() error) (*tokenResponse, error) {
 	p, err := c.provider.get(ctx)
 	if err != nil {
@@ -38,7 +38,19 @@ func (c *Client) grant(ctx context.Context, form url.Values, onSend func() error
 	if p.endpoints.Token == "" {
 		return nil, fmt.Errorf("%w: token_endpoint", ErrUnsupported)
 	}
-	r, err := newForm(ctx, p.endpoints.Token)
+	a, err := c.post(ctx, p.endpoints.Token, form, onSend)
+	if err != nil {
+		return nil, err
+	}
+	if a.status != http.StatusOK {
+		return nil, c.tokenError(a, form)
+	}
+	return c.readTokens(a, form)
+}
+
+// post sends form, with the client's credentials, to an endpoint that wants them. Nothing is ever sent a second time.
+func (c *Client) post(ctx context.Context, endpoint string, form url.Values, onSend func() error) (*answer, error) {
+	r, err := newForm(ctx, endpoint)
 	if err != nil {
 		return nil, err
 	}
@@ -54,20 +66,14 @@ func (c *Client) grant(ctx context.Context, form url.Values, onSend func() error
 	if errors.Is(err, limitbody.ErrTooLarge) {
 		return nil, malformed("%w", err)
 	}
-	if err != nil {
-		return nil, err
-	}
-	if a.status != http.StatusOK {
-		return nil, c.tokenError(a, form)
-	}
-	return c.readTokens(a, form)
+	return a, err
 }
 
-// formSecrets are the values of a token request that no error text may repeat.
+// formSecrets are the values of a request with credentials that no error text may repeat.
 func (c *Client) formSecrets(form url.Values) []string {
 	return []string{
 		form.Get("code"), form.Get("code_verifier"), form.Get("refresh_token"), form.Get("client_assertion"),
-		c.cfg.ClientAuth.secret,
+		form.Get("token"), c.cfg.ClientAuth.secret,
 	}
 }
 

@@ -144,7 +144,7 @@ func (c *Client) readMetadata(text string) (provider, error) {
 	for name, to := range map[string]*string{
 		"authorization_endpoint": &endpoints.Authorization, "token_endpoint": &endpoints.Token,
 		"userinfo_endpoint": &endpoints.UserInfo, "end_session_endpoint": &endpoints.EndSession,
-		"jwks_uri": &endpoints.JWKS,
+		"revocation_endpoint": &endpoints.Revocation, "jwks_uri": &endpoints.JWKS,
 	} {
 		*to, _ = doc.Get(name).Text()
 	}
@@ -169,6 +169,7 @@ func (c *Client) newProvider(e Endpoints) (provider, error) {
 		{"jwks_uri", e.JWKS, c.needsKeys()},
 		{"userinfo_endpoint", e.UserInfo, false},
 		{"end_session_endpoint", e.EndSession, false},
+		{"revocation_endpoint", e.Revocation, false},
 	} {
 		if err := c.checkEndpoint(check.url, check.needed); err != nil {
 			return provider{}, c.endpointError(check.name, err)
