@@ -1,0 +1,232 @@
+package main
+
+import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// plan is one package with all its places.
+type plan struct {
+	dir    string
+	files  map[string][]byte // absolute name to mutated text
+	places []string          // where, and what is broken; place i is mutant i+1
+}
+
+// edit is text to put in at an offset.
+type edit struct {
+	at   int
+	text string
+}
+
+// helper is added to the package.
+const helper = `package %s
+
+import "os"
+
+var theMutant = os.Getenv(%q)
+
+func isMutant(n string) bool { return n == theMutant }
+`
+
+func newPlan(dir string) (*plan, error) {
+	p := &plan{dir: dir, files: map[string][]byte{}}
+	names, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	if err != nil {
+		return nil, err
+	}
+	pkg := ""
+	for _, name := range names {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		if pkg, err = p.file(name); err != nil {
+			return nil, err
+		}
+	}
+	if pkg == "" {
+		return nil, fmt.Errorf("%s: no Go files", dir)
+	}
+	abs, err := filepath.Abs(filepath.Join(dir, "zz_mutant.go"))
+	if err != nil {
+		return nil, err
+	}
+	p.files[abs] = fmt.Appendf(nil, helper, pkg, variable)
+	return p, nil
+}
+
+// file finds the places of one file.
+func (p *plan) file(name string) (pkg string, err error) {
+	src, err := os.ReadFile(name)
+	if err != nil {
+		return "", err
+	}
+	set := token.NewFileSet()
+	f, err := parser.ParseFile(set, name, src, parser.SkipObjectResolution)
+	if err != nil {
+		return "", err
+	}
+	abs, err := filepath.Abs(name)
+	if err != nil {
+		return "", err
+	}
+	w := &walker{plan: p, set: set, src: src}
+	for _, d := range f.Decls {
+		if fn, ok := d.(*ast.FuncDecl); ok && fn.Body != nil {
+			w.function(fn.Type, fn.Body)
+		}
+	}
+	if len(w.edits) > 0 {
+		p.files[abs] = apply(src, w.edits)
+	}
+	return f.Name.Name, nil
+}
+
+// apply puts the edits in; of two at one offset the first stays in front.
+func apply(src []byte, edits []edit) []byte {
+	slices.SortStableFunc(edits, func(a, b edit) int { return a.at - b.at })
+	var out []byte
+	last := 0
+	for _, e := range edits {
+		out = append(append(out, src[last:e.at]...), e.text...)
+		last = e.at
+	}
+	return append(out, src[last:]...)
+}
+
+// walker looks through one function after the other.
+type walker struct {
+	plan  *plan
+	set   *token.FileSet
+	src   []byte
+	edits []edit
+}
+
+// function looks for places in a body; function literals in it have results of their own.
+func (w *walker) function(t *ast.FuncType, body *ast.BlockStmt) {
+	kind := resultKind(t)
+	ast.Inspect(body, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.FuncLit:
+			w.function(n.Type, n.Body)
+			return false
+		case *ast.IfStmt:
+			if refuses(n.Body.List, kind) {
+				w.never(n.Cond)
+			}
+		case *ast.SwitchStmt:
+			if n.Tag == nil {
+				w.cases(n, kind)
+			}
+		case *ast.ReturnStmt:
+			if kind == "error" && t.Results.NumFields() == 1 && isCheck(n.Results[0]) {
+				w.nilInstead(n)
+			}
+		}
+		return true
+	})
+}
+
+func (w *walker) cases(s *ast.SwitchStmt, kind string) {
+	for _, c := range s.Body.List {
+		clause, ok := c.(*ast.CaseClause)
+		if !ok || !refuses(clause.Body, kind) {
+			continue
+		}
+		for _, e := range clause.List {
+			w.never(e)
+		}
+	}
+}
+
+// resultKind is the type of a function's last result as far as it matters here.
+func resultKind(t *ast.FuncType) string {
+	if t.Results == nil || len(t.Results.List) == 0 {
+		return ""
+	}
+	switch last := t.Results.List[len(t.Results.List)-1].Type.(type) {
+	case *ast.Ident:
+		return last.Name
+	case *ast.StarExpr:
+		if id, ok := last.X.(*ast.Ident); ok && id.Name == "Error" {
+			return "error"
+		}
+	}
+	return ""
+}
+
+// refuses says whether a body ends by refusing: an error, false, or an answer that says no.
+func refuses(body []ast.Stmt, kind string) bool {
+	for _, s := range body {
+		if e, ok := s.(*ast.ExprStmt); ok && isRefusalCall(e.X) {
+			return true
+		}
+	}
+	if len(body) == 0 {
+		return false
+	}
+	r, ok := body[len(body)-1].(*ast.ReturnStmt)
+	if !ok || len(r.Results) == 0 {
+		return false
+	}
+	last := r.Results[len(r.Results)-1]
+	id, isIdent := last.(*ast.Ident)
+	switch kind {
+	case "error":
+		// An err that is passed on belongs to the place that made it.
+		return !isIdent || id.Name != "nil" && id.Name != "err" && id.Name != "errNotApplicable"
+	case "bool":
+		return isIdent && id.Name == "false"
+	}
+	return false
+}
+
+func isRefusalCall(e ast.Expr) bool {
+	call, ok := e.(*ast.CallExpr)
+	if !ok {
+		return false
+	}
+	sel, ok := call.Fun.(*ast.SelectorExpr)
+	return ok && sel.Sel.Name == "refuse"
+}
+
+// isCheck: a call of one of our own checks, which could be left out. Calls that only make an error are not.
+func isCheck(e ast.Expr) bool {
+	call, ok := e.(*ast.CallExpr)
+	if !ok {
+		return false
+	}
+	sel, ok := call.Fun.(*ast.SelectorExpr)
+	if !ok {
+		return false
+	}
+	x, isIdent := sel.X.(*ast.Ident)
+	return isIdent && len(x.Name) == 1 // a method of our own receiver
+}
+
+// never makes a condition false for one mutant.
+func (w *walker) never(cond ast.Expr) {
+	n := w.place("never", cond)
+	w.edits = append(w.edits,
+		edit{w.offset(cond.Pos()), fmt.Sprintf("!isMutant(%q) && (", n)}, edit{w.offset(cond.End()), ")"})
+}
+
+// nilInstead returns nil for one mutant.
+func (w *walker) nilInstead(r *ast.ReturnStmt) {
+	n := w.place("nil for", r.Results[0])
+	w.edits = append(w.edits, edit{w.offset(r.Pos()), fmt.Sprintf("if isMutant(%q) { return nil }; ", n)})
+}
+
+// place records a place and returns its number.
+func (w *walker) place(how string, e ast.Expr) string {
+	text := strings.Join(strings.Fields(string(w.src[w.offset(e.Pos()):w.offset(e.End())])), " ")
+	w.plan.places = append(w.plan.places, fmt.Sprintf("%s: %s %s", w.set.Position(e.Pos()), how, text))
+	return fmt.Sprint(len(w.plan.places))
+}
+
+func (w *walker) offset(p token.Pos) int { return w.set.Position(p).Offset }
