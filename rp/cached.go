@@ -166,6 +166,9 @@ func (c *cached[T]) start(ctx context.Context) *flight {
 
 func (c *cached[T]) run(ctx context.Context, f *flight) {
 	value, fresh, err := c.fetch(ctx)
+	if err != nil && c.work.life.Err() != nil {
+		err = fmt.Errorf("rp: %w: %w", ErrClosed, err)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.flight, c.err, f.err = nil, err, err

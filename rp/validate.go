@@ -144,11 +144,12 @@ func (c *Config) validateClientAuth() error {
 	if err := c.ClientAuth.validate(); err != nil {
 		return field("ClientAuth", "%w", err)
 	}
-	if !strings.HasPrefix(c.IDTokenAlgorithm, "HS") && !strings.HasPrefix(c.UserInfoAlgorithm, "HS") {
-		return nil
-	}
-	if c.ClientAuth.secret == "" {
-		return field("IDTokenAlgorithm", "HS algorithms need a client secret in ClientAuth, not %s", c.ClientAuth.describe())
+	for _, use := range [...]struct{ field, alg string }{
+		{"IDTokenAlgorithm", c.IDTokenAlgorithm}, {"UserInfoAlgorithm", c.UserInfoAlgorithm},
+	} {
+		if strings.HasPrefix(use.alg, "HS") && c.ClientAuth.secret == "" {
+			return field(use.field, "HS algorithms need a client secret in ClientAuth, not %s", c.ClientAuth.describe())
+		}
 	}
 	return nil
 }
