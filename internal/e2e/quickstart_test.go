@@ -67,11 +67,7 @@ func (b *tab) attack(base string) {
 	}
 	for i, link := range links {
 		b.open(link)
-		b.see("button[value=login], .refusal") // a provider that remembers the user asks nothing
-		if strings.HasPrefix(b.where(), "http://127.0.0.1:") {
-			b.click("button[value=login]")
-		}
-		b.see(".refusal")
+		b.see(".refusal") // the provider remembers the user: it asks nothing
 		if got := b.text("h1"); got != "Attack refused" {
 			b.t.Errorf("%s ends with %q", link, got)
 		}
