@@ -59,14 +59,9 @@ func (row responseRow) run(t *testing.T) {
 	w.calls(pathToken, 0)
 }
 
-// set makes a change that sets a parameter.
+// put makes a change that sets a parameter.
 func put(name, value string) func(*world, *rp.AuthRequest, url.Values) {
 	return func(_ *world, _ *rp.AuthRequest, p url.Values) { p.Set(name, value) }
-}
-
-// add makes a change that adds a parameter, beside one that may be there.
-func also(name, value string) func(*world, *rp.AuthRequest, url.Values) {
-	return func(_ *world, _ *rp.AuthRequest, p url.Values) { p.Add(name, value) }
 }
 
 // drop makes a change that takes parameters away.
@@ -165,6 +160,8 @@ func TestAuthorizationResponse(t *testing.T) {
 
 		{name: "A28_iss_wrong", change: put("iss", "https://evil.example"), want: rp.ErrIssuerParameter},
 		{name: "A28_iss_wrong_beside_an_error", change: refuse("access_denied", put("iss", "https://evil.example")), want: rp.ErrIssuerParameter},
+		{name: "A28_iss_with_line_breaks", change: put("iss", "x\r\n\x1b[31m\u202e\xff"), want: rp.ErrIssuerParameter},
+		{name: "A28_iss_of_a_megabyte", change: put("iss", strings.Repeat("x", 1<<20)), want: rp.ErrIssuerParameter},
 		{name: "A28_after_state", change: func(_ *world, _ *rp.AuthRequest, p url.Values) {
 			p.Set("iss", "https://evil.example")
 			p.Set("state", "x")
