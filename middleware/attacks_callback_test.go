@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/twofold-auth/twofold/internal/seal"
-	"github.com/twofold-auth/twofold/middleware"
 	"github.com/twofold-auth/twofold/rp"
 	"github.com/twofold-auth/twofold/rp/optest"
 )
@@ -902,5 +901,3 @@ func TestQuery(t *testing.T) {
 		w.refused(w.serve(c.build()), 400, "body")
 	})
 }
-
-var _ = middleware.ExchangeNow

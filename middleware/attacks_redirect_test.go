@@ -9,7 +9,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/twofold-auth/twofold/middleware"
 	"github.com/twofold-auth/twofold/rp/optest"
 )
 
@@ -474,5 +473,3 @@ func initiate(method string, q url.Values) *http.Request {
 	}
 	return navigation("/auth/initiate?" + q.Encode())
 }
-
-var _ = middleware.ExchangeNow

@@ -11,8 +11,6 @@ import (
 	"time"
 
 	"github.com/gorilla/sessions"
-
-	"github.com/twofold-auth/twofold/middleware"
 )
 
 // storeKinds are the ways to keep sessions.
@@ -266,5 +264,3 @@ func TestStore(t *testing.T) {
 		}
 	})
 }
-
-var _ middleware.Config
