@@ -115,7 +115,7 @@ func (a *Answer) page(name string, data any, formAction string) []byte {
 	}
 	if a.HTTPHeader.Get("Content-Security-Policy") == "" {
 		a.HTTPHeader.Set("Content-Security-Policy", "default-src 'none'; script-src 'nonce-"+nonce+"'; style-src 'nonce-"+nonce+
-			"'; base-uri 'none'; frame-ancestors 'none'; form-action "+strings.TrimSpace("'self' "+formAction))
+			"'; base-uri 'none'; frame-ancestors 'none'; form-action "+strings.TrimSpace("'self' "+formAction)+a.frameSources)
 	}
 	a.HTTPHeader.Set("X-Content-Type-Options", "nosniff")
 	return []byte(b.String())

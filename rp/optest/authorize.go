@@ -159,6 +159,7 @@ func (h *Handler) grant(a *Answer, q *authRequest, s *session) *Answer {
 	g := &grant{
 		clientID: q.clientID, scopes: q.scopes, resources: q.resources, nonce: q.nonce, claims: q.claims, session: *s,
 	}
+	h.state.visit(s.sid, q.clientID)
 	p := url.Values{"iss": {h.issuer}}
 	if q.state != "" {
 		p.Set("state", q.state)

@@ -29,6 +29,9 @@ var ErrBlocked = errors.New("optest: the browser blocks this")
 // Content-Security-Policy permits, is taken as a form that submits itself; if the script reads location.hash, the
 // parameters of the fragment are added to the form first, and without a fragment nothing happens.
 //
+// The iframes of a page that stays are loaded too, and found in [Page].Frames. Those of another site get no cookies and set
+// none.
+//
 // Its fields are set before first use; its methods are safe for concurrent use, as the tabs of a browser are.
 type Browser struct {
 	// Stop, if not nil, is asked before each request. At true nothing is sent: the page that led there is returned (a
@@ -158,6 +161,9 @@ func (b *Browser) run(ctx context.Context, n *navigation, from *Page) (*Page, er
 		page.History = slices.Clone(history)
 		from = page
 		next, err := b.next(n, page)
+		if err == nil && next == nil {
+			b.loadFrames(ctx, page)
+		}
 		if err != nil || next == nil {
 			return page, err
 		}
@@ -191,7 +197,7 @@ func (b *Browser) load(ctx context.Context, n *navigation) (*Page, error) {
 	if err != nil {
 		return nil, err
 	}
-	if cookies := b.jar.header(n, b.now()); cookies != "" {
+	if cookies := b.jar.header(n, b.now()); cookies != "" && !n.foreign() {
 		request.Header.Set("Cookie", cookies)
 	}
 	response, err := b.client.Do(request)
@@ -200,7 +206,7 @@ func (b *Browser) load(ctx context.Context, n *navigation) (*Page, error) {
 	}
 	defer func() { _ = response.Body.Close() }()
 	for _, line := range response.Header["Set-Cookie"] {
-		if c, err := http.ParseSetCookie(line); err == nil {
+		if c, err := http.ParseSetCookie(line); err == nil && !n.foreign() {
 			b.jar.set(n.target, c, b.now())
 		}
 	}

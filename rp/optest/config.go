@@ -1,6 +1,9 @@
 package optest
 
-import "time"
+import (
+	"net/http"
+	"time"
+)
 
 // Config describes the provider and its one client. The zero value accepts any client and logs in "alice" without a page.
 // Lifetimes that are zero have the value that their comment names.
@@ -19,8 +22,18 @@ type Config struct {
 	// PostLogoutRedirectURLs are the same for RP-Initiated Logout.
 	PostLogoutRedirectURLs []string
 
+	// BackchannelLogoutURL is the client's backchannel_logout_uri: where the provider posts a logout token when a session
+	// ends at which the client's user was logged in. "" posts none. [Handler.SetLogoutURLs] changes it later.
+	BackchannelLogoutURL string
+	// FrontchannelLogoutURL is the client's frontchannel_logout_uri: the page at the end of a logout loads it in an
+	// iframe, with iss and sid. "" loads none.
+	FrontchannelLogoutURL string
+	// LogoutClient sends the logout tokens; nil is a client with a timeout of 5 s that follows no redirects.
+	LogoutClient *http.Client
+
 	// Claims are added to what the provider says about its user, and replace it. "sub" names the user that is logged
-	// in when nobody is asked; "" or absent is "alice". Claims outside the standard scopes are in every ID Token.
+	// in when nobody is asked; "" or absent is "alice". Claims outside the standard scopes are in every ID Token:
+	// session_expiry, for example.
 	Claims map[string]any
 	// LoginPage shows a login page where a user name can be typed, and a button to cancel. Without it every request
 	// for a login is granted at once: to the user that login_hint names, else to the one of Claims.

@@ -13,6 +13,13 @@
 // A server listens on the host name localhost, while net/http/httptest uses 127.0.0.1: a browser sees two sites, so the
 // cookies of such a test behave as in production.
 //
+// # Logout
+//
+// A login at the provider has a sid, the same one in every ID Token that comes of it, however many clients it serves.
+// /logout (RP-Initiated Logout), [Handler.LogoutSession] and [Handler.LogoutUser] end such logins and post logout tokens to
+// Config.BackchannelLogoutURL; with Config.FrontchannelLogoutURL the browser gets a page with an iframe, which goes on to
+// the client by a Refresh. [Handler.LogoutToken] makes any logout token, to be sent by the test itself.
+//
 // # Not for production
 //
 // This provider keeps everything in memory, accepts any user name without a password and signs whatever a test wants.
@@ -20,6 +27,6 @@
 //
 // # Paths
 //
-// Below the issuer: /.well-known/openid-configuration, /jwks, /authorize, /login, /oauth/token, /userinfo, /logout, and
-// /api, a protected resource that says in JSON what the access token it got is good for.
+// Below the issuer: /.well-known/openid-configuration, /jwks, /authorize, /login, /oauth/token, /revoke, /userinfo,
+// /logout, and /api, a protected resource that says in JSON what the access token it got is good for.
 package optest

@@ -16,14 +16,16 @@ import (
 // swapped under a c_hash that stays. The header's kid, left alone, follows its alg. NumericDate claims are int64.
 type Answer struct {
 	// Endpoint is the path below the issuer, such as "/oauth/token". An authorization response is "/authorize", also
-	// when a login page came first; the way to that page, and the page, are "/login".
+	// when a login page came first; the way to that page, and the page, are "/login". "/backchannel-logout" is no endpoint
+	// but what the provider posts to the client: Params are the form with its logout_token, Header and Claims are the
+	// token's, RedirectURI is where it goes and Delay comes before it; what belongs to an HTTP response has no effect.
 	Endpoint string
 	// Grant is the grant_type at /oauth/token: it tells a refresh from a code exchange. Elsewhere it is "".
 	Grant string
 	// Request is what the provider was asked; in an authorization response the authorization request. For reading.
 	Request Request
 
-	// Header and Claims are those of the ID Token; at /userinfo Claims is what is said about the user, and Header is
+	// Header and Claims are those of the ID Token or logout token; at /userinfo Claims is what is said about the user, and Header is
 	// nil unless the answer is a JWT. Both are nil where there is none.
 	Header, Claims map[string]any
 	// AccessHeader and AccessClaims are those of an access token that is a JWT; nil if it is opaque.
@@ -32,7 +34,7 @@ type Answer struct {
 	// anything; [Answer.JWS] signs bytes that no JSON encoder would write.
 	Sign func(header, claims []byte) string
 
-	// Params are the parameters of an authorization response; nil elsewhere. Add a second value to send one twice.
+	// Params are the parameters of an authorization response or logout request; nil elsewhere. Add a second value to send one twice.
 	Params url.Values
 	// Mode is the response mode of an authorization response: form_post, fragment or query.
 	Mode string
@@ -62,7 +64,8 @@ type Answer struct {
 	honestHeader           []byte // JSON of Header
 	honestClaims           []byte // JSON of Claims
 	honestStatus           int
-	posted                 bool // the request of this answer is a POST; Request may be an earlier one
+	frameSources           string // an addition to the policy of a page
+	posted                 bool   // the request of this answer is a POST; Request may be an earlier one
 }
 
 // Request is what the provider received.

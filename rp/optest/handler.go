@@ -28,7 +28,11 @@ const (
 	pathToken     = "/oauth/token" //nolint:gosec // a path, no credential
 	pathUserInfo  = "/userinfo"
 	pathLogout    = "/logout"
+	pathRevoke    = "/revoke"
 	pathAPI       = "/api"
+
+	// pathBackchannel is no endpoint: it names what we post to the client, for hooks.
+	pathBackchannel = "/backchannel-logout"
 )
 
 const (
@@ -53,6 +57,9 @@ type Handler struct {
 	fault   func(*Answer)
 	calls   map[string]int
 	seen    map[string][]Request
+
+	backchannelURL, frontchannelURL string
+	deliveries                      []Delivery
 }
 
 // NewHandler returns a provider whose issuer is exactly the given URL; it may end with a slash or have a path.
@@ -84,6 +91,7 @@ func NewHandler(issuer string, c Config) *Handler {
 	if kind(c.Algorithm) != "" {
 		h.keys.get(c.Algorithm)
 	}
+	h.SetLogoutURLs(c.BackchannelLogoutURL, c.FrontchannelLogoutURL)
 	return h
 }
 
@@ -102,6 +110,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Now == nil {
 		c.Now = systemNow
+	}
+	if c.LogoutClient == nil {
+		c.LogoutClient = newLogoutClient()
 	}
 	c.Claims = maps.Clone(c.Claims)
 	c.RedirectURLs, c.PostLogoutRedirectURLs = slices.Clone(c.RedirectURLs), slices.Clone(c.PostLogoutRedirectURLs)
@@ -185,6 +196,7 @@ func (h *Handler) endpoints() map[string]endpoint {
 		pathToken:     {post, h.token},
 		pathUserInfo:  {both, h.userInfo},
 		pathLogout:    {both, h.logout},
+		pathRevoke:    {post, h.revoke},
 		pathAPI:       {[]string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete}, h.api},
 	}
 }

@@ -72,11 +72,15 @@ func (h *Handler) logout(a *Answer, r Request) *Answer {
 	}
 	h.state.endSession(cookie)
 	h.setCookie(a, "", -1)
-	if target == "" {
-		return loggedOutPage(a)
-	}
-	if p.Has("state") {
+	if target != "" && p.Has("state") {
 		target = appendQuery(target, url.Values{"state": {p.Get("state")}})
+	}
+	frames := h.tellClients(s)
+	switch {
+	case len(frames) > 0:
+		return framesPage(a, frames, target)
+	case target == "":
+		return loggedOutPage(a)
 	}
 	return redirect(a, r, target)
 }

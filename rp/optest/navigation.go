@@ -16,6 +16,7 @@ type navigation struct {
 	body    string     // of a POST
 	from    *url.URL   // the page that started it; nil if the user typed the address
 	gesture bool       // the user clicked or typed
+	frame   bool       // the document is in an iframe of the page
 	policy  string     // Referrer-Policy
 	forms   []csp      // policies of the page whose form this is
 	passed  []*url.URL // addresses that redirected here
@@ -40,7 +41,7 @@ func (n *navigation) request(ctx context.Context) (*http.Request, error) {
 	if trustworthy(n.target) {
 		h.Set("Sec-Fetch-Site", n.fetchSite())
 		h.Set("Sec-Fetch-Mode", "navigate")
-		h.Set("Sec-Fetch-Dest", "document")
+		h.Set("Sec-Fetch-Dest", pick(n.frame, "iframe", "document"))
 		if n.gesture {
 			h.Set("Sec-Fetch-User", "?1")
 		}

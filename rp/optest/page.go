@@ -159,6 +159,17 @@ input:focus-visible, button:focus-visible { outline: 3px solid var(--blue); outl
 </html>
 {{end}}
 
+{{define "logout"}}{{template "head" .Nonce}}<title>Logging out… · test provider</title>
+</head>
+<body><main>
+<h1>You are logged out</h1>
+{{with .Data}}{{with .Target}}<p><a href="{{.}}">Continue</a></p>{{else}}<p>You can close this page.</p>{{end}}
+{{range .Frames}}<iframe src="{{.}}" hidden title="logout"></iframe>
+{{end}}{{end}}<p class="soft">This is a provider for tests.</p>
+</main></body>
+</html>
+{{end}}
+
 {{define "message"}}{{template "head" .Nonce}}<title>{{.Data.Title}} · test provider</title>
 </head>
 <body><main>

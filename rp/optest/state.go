@@ -15,6 +15,7 @@ type state struct {
 	refresh  map[string]*refresh     // replaced ones too: their reuse revokes the grant
 	access   map[string]*accessToken // by the token
 	jtis     map[string]time.Time    // of client assertions, until they expire
+	clients  map[string][]string     // by sid: who has to hear of a logout
 }
 
 // session is a browser's login at the provider.
@@ -59,6 +60,7 @@ type accessToken struct {
 	resources []string
 	issuedBy  string // the endpoint
 	expires   time.Time
+	revoked   bool
 }
 
 // update runs f with the memory locked.
@@ -69,6 +71,7 @@ func (s *state) update(f func()) {
 		s.sessions, s.logins = map[string]*session{}, map[string]*login{}
 		s.codes, s.refresh = map[string]*code{}, map[string]*refresh{}
 		s.access, s.jtis = map[string]*accessToken{}, map[string]time.Time{}
+		s.clients = map[string][]string{}
 	}
 	f()
 }
@@ -200,7 +203,7 @@ func (s *state) alias(honest, made string) {
 
 func (s *state) accessToken(value string, now time.Time) (found *accessToken) {
 	s.update(func() {
-		if t := s.access[value]; t != nil && !t.grant.revoked && now.Before(t.expires) {
+		if t := s.access[value]; t != nil && !t.revoked && !t.grant.revoked && now.Before(t.expires) {
 			found = t
 		}
 	})

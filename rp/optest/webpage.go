@@ -16,6 +16,7 @@ type Page struct {
 	Header  http.Header
 	Body    []byte
 	History []string // every URL of the navigation in order; the last one is URL
+	Frames  []*Page  // its iframes, in order; Status is 0 for one that could not be loaded
 
 	noScript bool
 }
