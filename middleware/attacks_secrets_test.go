@@ -83,7 +83,7 @@ func TestRedaction(t *testing.T) {
 		s := middleware.FromContext(r.Context())
 		_, _ = s.Token(r.Context())
 		first, _ := s.First()
-		values["Session"], values["Session value"], values["ID Token"] = s, *s, first //nolint:govet // a copy, to be printed
+		values["Session"], values["Session value"], values["ID Token"] = s, *s, first
 		values["HTTP client"], values["context"] = s.HTTPClient(site), r.Context()
 	}
 	v.open("/tokens")
