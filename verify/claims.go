@@ -26,7 +26,7 @@ func (v *verification) readClaims() error {
 }
 
 func parseClaims(payload string) (c claims, err error) {
-	var members [32]strictjson.Member
+	var members [48]strictjson.Member
 	object, err := strictjson.AppendObject(members[:0], payload)
 	if err != nil {
 		return claims{}, err

@@ -1,6 +1,9 @@
 package strictjson
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // scanner walks once over a text that is known to be valid UTF-8. peek, space, first and next move over white space;
 // every other method begins at the first byte of what it reads and ends behind its last.
@@ -245,8 +248,9 @@ func isDigit(c byte) bool { return '0' <= c && c <= '9' }
 // nameSet is the names of one object. The first few are compared one by one, which is faster than hashing and needs
 // no memory; with more, a map keeps the cost linear.
 type nameSet struct {
-	few  [24]string
+	few  [48]string
 	n    int
+	seen uint64 // bit mark(name) of each of the few: most new names are told by it alone
 	many map[string]struct{}
 }
 
@@ -257,11 +261,11 @@ func (s *nameSet) add(name string) bool {
 		s.many[name] = struct{}{}
 		return len(s.many) > before
 	}
-	for i := range s.n {
-		if s.few[i] == name {
-			return false
-		}
+	bit := mark(name)
+	if s.seen&bit != 0 && slices.Contains(s.few[:s.n], name) {
+		return false
 	}
+	s.seen |= bit
 	if s.n < len(s.few) {
 		s.few[s.n] = name
 		s.n++
@@ -273,4 +277,13 @@ func (s *nameSet) add(name string) bool {
 	}
 	s.many[name] = struct{}{}
 	return true
+}
+
+// mark returns one of 64 bits, the same for the same name.
+func mark(name string) uint64 {
+	h := uint(len(name))
+	if h > 0 {
+		h += 5*uint(name[0]) + 11*uint(name[h-1]) + 3*uint(name[h/2])
+	}
+	return 1 << (h % 64)
 }

@@ -63,7 +63,10 @@ func AppendObject(dst Object, text string) (Object, error) {
 	if err != nil {
 		return nil, err
 	}
-	return dst, s.end()
+	if err := s.end(); err != nil {
+		return nil, err
+	}
+	return dst, nil
 }
 
 // Check reports whether text is exactly one JSON value of any kind.
