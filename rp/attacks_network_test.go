@@ -2,7 +2,6 @@ package rp_test
 
 import (
 	"bufio"
-	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -18,6 +17,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -280,38 +280,42 @@ func TestHeaderFlood(t *testing.T) {
 // X18: the pool of connections to one provider is bounded, so that a slow token endpoint does not eat the process (J06).
 func TestSlowTokenEndpointIsBounded(t *testing.T) {
 	t.Parallel()
-	var came atomic.Int64 // nobody leaves, so this is also how many are there at once
-	full, release := make(chan struct{}), make(chan struct{})
-	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
-		if came.Add(1) == 100 {
-			close(full)
+	const logins, limit = 300, 100
+	var mu sync.Mutex
+	more := sync.NewCond(&mu)
+	var came, open, most int
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		came, open = came+1, open+1
+		most = max(most, open)
+		more.Broadcast()
+		for last := min(came+limit-1, logins); came < last; { // stays until as many are here as may be
+			more.Wait()
 		}
-		<-release
+		open--
+		w.WriteHeader(http.StatusBadRequest)
 	}))
 	t.Cleanup(server.Close)
 	client, _ := codeAt(t, server.URL, nil)
-	ctx, cancel := context.WithCancel(t.Context())
-	results := make(chan error, 300)
-	for i := range 300 {
-		q, err := client.NewAuthRequest(ctx, rp.AuthOptions{})
+	var running sync.WaitGroup
+	for i := range logins {
+		q, err := client.NewAuthRequest(t.Context(), rp.AuthOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		a, err := client.VerifyResponse(ctx, q, url.Values{"state": {q.State()}, "code": {fmt.Sprint("code-", i)}})
+		a, err := client.VerifyResponse(t.Context(), q, url.Values{"state": {q.State()}, "code": {fmt.Sprint("code-", i)}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		go func() { _, err := client.Exchange(ctx, a); results <- err }()
+		running.Go(func() {
+			if _, err := client.Exchange(t.Context(), a); rp.ErrorCode(err) != "provider_error" {
+				t.Error(err)
+			}
+		})
 	}
-	<-full
-	if n := came.Load(); n > 100 {
-		t.Errorf("%d requests at once", n)
+	running.Wait()
+	if came != logins || most > limit {
+		t.Errorf("%d requests, %d at once", came, most)
 	}
-	cancel()
-	for range 300 {
-		if err := <-results; rp.ErrorCode(err) != "canceled" {
-			t.Error(err)
-		}
-	}
-	close(release)
 }

@@ -301,6 +301,25 @@ func TestUsersDoNotMix(t *testing.T) {
 	running.Wait()
 }
 
+// X30: sealed tokens are opened when they are asked for; many ask at once. With -race this is a test of that.
+func TestSealedTokensAreOpenedOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	tokens, err := w.client.ParseTokens(w.tokens(rp.AuthOptions{}).Bytes())
+	w.must(err)
+	var running sync.WaitGroup
+	for range 50 {
+		running.Go(func() {
+			var claims map[string]any
+			if err := tokens.Claims(&claims); err != nil || tokens.First().Subject != "alice" || tokens.IDToken().Subject != "alice" {
+				t.Error(err)
+			}
+			_, _ = tokens.Diff(), tokens.Bytes()
+		})
+	}
+	running.Wait()
+}
+
 // J12: callers that give up while metadata and keys are fetched do not spoil the fetch for others. (Refreshes of one
 // session are merged in package middleware.)
 func TestCancelStorm(t *testing.T) {

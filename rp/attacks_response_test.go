@@ -432,6 +432,54 @@ func TestMixUp(t *testing.T) {
 	})
 }
 
+// A31 one step later: an answer that the honest client verified is worth nothing at the evil one, in memory or sealed.
+func TestVerifiedAnswersDoNotTravel(t *testing.T) {
+	t.Parallel()
+	honest, evil := evilWorld(t, nil)
+	a := honest.verified(rp.AuthOptions{})
+	_, err := evil.client.Exchange(t.Context(), a)
+	evil.want(err, rp.ErrOtherClient)
+	_, err = evil.client.ParseAuthResponse(a.Bytes())
+	evil.want(err, rp.ErrOtherClient)
+	tokens, err := honest.client.Exchange(t.Context(), a)
+	honest.must(err)
+	_, err = evil.client.Refresh(t.Context(), tokens, rp.Target{})
+	evil.want(err, rp.ErrOtherClient)
+	_, err = evil.client.UserInfo(t.Context(), tokens)
+	evil.want(err, rp.ErrOtherClient)
+	evil.calls(pathToken, 0)
+	evil.calls("/userinfo", 0)
+}
+
+// A22 with RFC 9207: an error without iss is an error even so, and somebody hears of it.
+func TestErrorWithoutIssuer(t *testing.T) {
+	t.Parallel()
+	for name, row := range map[string]struct {
+		set   func(*setting)
+		iss   []string
+		heard bool
+	}{
+		"A22_missing_and_advertised":     {nil, nil, true},
+		"A22_missing_and_required":       {func(s *setting) { s.rp.RequireIss = true }, nil, true},
+		"A22_missing_before_any_contact": {lazy, nil, false},
+		"A22_there":                      {nil, []string{opIssuer}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, row.set)
+			far := newWorld(t, row.set)
+			q, err := far.client.ParseAuthRequest(w.request(rp.AuthOptions{}).Bytes())
+			far.must(err)
+			_, err = far.client.VerifyResponse(t.Context(), q, url.Values{"state": {q.State()}, "error": {"access_denied"}, "iss": row.iss})
+			far.want(err, says("access_denied", 0))
+			if heard := strings.Contains(far.said.String(), "error_without_issuer"); heard != row.heard {
+				t.Errorf("reported: %v", heard)
+			}
+			far.calls(pathKeys, 0)
+		})
+	}
+}
+
 func without(name string) func(_, _ *world, _ *rp.AuthRequest, p url.Values) {
 	return func(_, _ *world, _ *rp.AuthRequest, p url.Values) { p.Del(name) }
 }

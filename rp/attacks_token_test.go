@@ -180,6 +180,7 @@ func TestTokenEndpoint(t *testing.T) {
 		{name: "D17_aud_as_a_list_of_one", lie: claim("aud", []string{"app"})},
 		{name: "D17_aud_with_a_trusted_one", set: func(s *setting) { s.rp.Audiences = []string{"other"} }, lie: claim("aud", []string{"app", "other"})},
 		{name: "D17_two_aud_without_azp", set: func(s *setting) { s.rp.Audiences = []string{"other"} }, lie: lies(claim("aud", []string{"app", "other"}), claim("azp", nil)), want: verify.ErrAuthorizedParty},
+		{name: "D17_azp_missing_in_the_second_only", lie: claim("azp", nil)},
 		{name: "D18_another_nonce", lie: claim("nonce", "other"), want: verify.ErrNonce},
 		{name: "D18_nonce_missing", lie: claim("nonce", nil), want: verify.ErrNonce},
 		{name: "D18_nonce_missing_with_code", set: responseType(rp.Code), lie: claim("nonce", nil), want: verify.ErrNonce},
@@ -460,6 +461,42 @@ func TestWhatIsSentForACode(t *testing.T) {
 			t.Errorf("D33: the form has %v", got)
 		}
 	}
+}
+
+// D29: the redirect URI is the same, byte for byte, in both requests, whatever characters it has; X31: so is the code.
+func TestWhatIsSentArrivesAsItIs(t *testing.T) {
+	t.Parallel()
+	for _, redirect := range []string{
+		callback, callback + "?tenant=a%2Fb&x=1+2", callback + "/%C3%BC;p=1?q=%26&q=2", "http://127.0.0.1:9", "http://127.0.0.1:9/?", "http://127.0.0.1:9//a/../b",
+	} {
+		t.Run("D29_"+redirect, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, func(s *setting) { s.rp.RedirectURL = redirect })
+			_ = w.tokens(rp.AuthOptions{})
+			asked, sent := w.op.Requests("/authorize")[0].URL.Query(), w.op.Requests(pathToken)[0].Form
+			if asked.Get("redirect_uri") != redirect || sent.Get("redirect_uri") != redirect {
+				t.Errorf("asked with %q, exchanged with %q", asked.Get("redirect_uri"), sent.Get("redirect_uri"))
+			}
+		})
+	}
+	t.Run("X31_every_character_of_a_code", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t, responseType(rp.Code))
+		var code strings.Builder
+		for c := byte('!'); c <= '~'; c++ {
+			code.WriteByte(c)
+		}
+		q := w.request(rp.AuthOptions{})
+		a, err := w.client.VerifyResponse(t.Context(), q, url.Values{"state": {q.State()}, "iss": {opIssuer}, "code": {code.String()}})
+		w.must(err)
+		parsed, err := w.client.ParseAuthResponse(a.Bytes())
+		w.must(err)
+		_, err = w.client.Exchange(t.Context(), parsed)
+		w.want(err, says("invalid_grant", 400))
+		if got := w.op.Requests(pathToken)[0].Form.Get("code"); got != code.String() {
+			t.Errorf("sent %q", got)
+		}
+	})
 }
 
 // spyJar is a cookie jar that must not be used.

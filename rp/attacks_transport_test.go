@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"golang.org/x/oauth2"
@@ -52,6 +53,7 @@ type ear struct {
 	mu     sync.Mutex
 	heard  []*http.Request
 	bodies []string
+	open   atomic.Int64 // answers whose bodies nobody has closed
 	answer func(n int, r *http.Request) (status int, header http.Header)
 }
 
@@ -68,8 +70,16 @@ func (e *ear) RoundTrip(r *http.Request) (*http.Response, error) {
 	if e.answer != nil {
 		status, header = e.answer(len(e.heard), r)
 	}
-	return &http.Response{StatusCode: status, Header: header, Body: io.NopCloser(strings.NewReader("")), Request: r}, nil
+	e.open.Add(1)
+	return &http.Response{StatusCode: status, Header: header, Body: &counted{strings.NewReader(""), e}, Request: r}, nil
 }
+
+type counted struct {
+	io.Reader
+	e *ear
+}
+
+func (c *counted) Close() error { c.e.open.Add(-1); return nil }
 
 func TestTokenGoesToNamedOriginsOnly(t *testing.T) {
 	t.Parallel()
@@ -252,6 +262,9 @@ func TestRejectedToken(t *testing.T) {
 			resp, err := rp.Transport(k, e, "https://api.example").RoundTrip(r)
 			if err != nil || resp.StatusCode != row.status || len(e.heard) != row.sent || k.renewals != row.renewals {
 				t.Errorf("%v; %d requests, %d renewals", err, len(e.heard), k.renewals)
+			}
+			if n := e.open.Load(); n != 1 {
+				t.Errorf("%d answers are open", n)
 			}
 			for i, sent := range e.bodies {
 				if row.body != nil && sent != "order" {
