@@ -115,7 +115,9 @@ func (s *Store) Load(ctx context.Context, id string, tombs ...string) ([]byte, u
 	pipe := s.client.Pipeline()
 	fields := pipe.HMGet(ctx, s.sessionKey(id), "v", "d")
 	times := s.getTombs(ctx, pipe, tombs)
-	_, _ = pipe.Exec(ctx) // each command has its own error; an absent tomb is one
+	if err := execute(ctx, pipe); err != nil {
+		return nil, 0, time.Time{}, fmt.Errorf("redisstore: %w", err)
+	}
 	buried, err := latest(times)
 	if err != nil {
 		return nil, 0, time.Time{}, fmt.Errorf("redisstore: %w", err)
@@ -195,8 +197,7 @@ func (s *Store) Delete(ctx context.Context, id string) error {
 	pipe := s.client.Pipeline()
 	tombs := pipe.HGet(ctx, s.sessionKey(id), "t")
 	deleted := pipe.Del(ctx, s.sessionKey(id))
-	_, _ = pipe.Exec(ctx)
-	if err := deleted.Err(); err != nil {
+	if err := errors.Join(execute(ctx, pipe), deleted.Err()); err != nil {
 		return fmt.Errorf("redisstore: %w", err)
 	}
 	names := splitTombs(tombs.Val())
@@ -207,8 +208,17 @@ func (s *Store) Delete(ctx context.Context, id string) error {
 	for _, tomb := range names {
 		pipe.ZRem(ctx, s.indexKey(tomb), id)
 	}
-	if _, err := pipe.Exec(ctx); err != nil {
+	if err := execute(ctx, pipe); err != nil {
 		return fmt.Errorf("redisstore: %w", err)
+	}
+	return nil
+}
+
+// execute sends what pipe has. That something is absent is no error here; what fails in other ways after that, each
+// command says by itself.
+func execute(ctx context.Context, pipe redis.Pipeliner) error {
+	if _, err := pipe.Exec(ctx); !errors.Is(err, redis.Nil) {
+		return err
 	}
 	return nil
 }

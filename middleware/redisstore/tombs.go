@@ -32,7 +32,9 @@ func (s *Store) Buried(ctx context.Context, tombs ...string) (time.Time, error) 
 	}
 	pipe := s.client.Pipeline()
 	times := s.getTombs(ctx, pipe, tombs)
-	_, _ = pipe.Exec(ctx) // each command has its own error; an absent tomb is one
+	if err := execute(ctx, pipe); err != nil {
+		return time.Time{}, fmt.Errorf("redisstore: %w", err)
+	}
 	at, err := latest(times)
 	if err != nil {
 		return time.Time{}, fmt.Errorf("redisstore: %w", err)
@@ -100,12 +102,15 @@ func (s *Store) sessions(ctx context.Context, tomb string, ids []string) ([]midd
 	for i, id := range ids {
 		fields[i] = pipe.HMGet(ctx, s.sessionKey(id), "v", "d", "t")
 	}
-	if _, err := pipe.Exec(ctx); err != nil {
+	if err := execute(ctx, pipe); err != nil {
 		return nil, err
 	}
 	var found []middleware.StoredSession
 	for i, f := range fields {
-		values := f.Val()
+		values, err := f.Result()
+		if err != nil {
+			return nil, err
+		}
 		data, version, err := session(values)
 		if errors.Is(err, middleware.ErrNoSession) {
 			continue

@@ -23,7 +23,6 @@ import (
 const (
 	idSize     = 16
 	defaultAge = 12 * time.Hour
-	attempts   = 4 // of a write that another one overtakes
 )
 
 var encoding = base64.RawURLEncoding.Strict()
@@ -146,15 +145,13 @@ func (w *Store) write(ctx context.Context, session *sessions.Session, fresh bool
 		_, err = w.sessions.Put(ctx, key(name, id), []byte(sealed), middleware.PutOptions{TTL: ttl})
 		return err
 	}
-	for range attempts {
-		var version uint64
-		if _, version, _, err = w.sessions.Load(ctx, key(name, id)); err != nil {
-			return err
-		}
-		_, err = w.sessions.Put(ctx, key(name, id), []byte(sealed), middleware.PutOptions{Version: version, TTL: ttl})
-		if !errors.Is(err, middleware.ErrConflict) {
-			return err
-		}
+	_, version, _, err := w.sessions.Load(ctx, key(name, id))
+	if err != nil {
+		return err
+	}
+	_, err = w.sessions.Put(ctx, key(name, id), []byte(sealed), middleware.PutOptions{Version: version, TTL: ttl})
+	if errors.Is(err, middleware.ErrConflict) {
+		return nil // another write came between the two: it is the last, and ours was before it
 	}
 	return err
 }

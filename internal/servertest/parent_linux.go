@@ -1,0 +1,6 @@
+package servertest
+
+import "syscall"
+
+// endWithParent ends the server when the test process is killed.
+func endWithParent(a *syscall.SysProcAttr) { a.Pdeathsig = syscall.SIGKILL }
