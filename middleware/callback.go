@@ -264,8 +264,11 @@ func (a *Auth) settle(r *http.Request, p response) (o outcome) {
 	if err != nil {
 		return l.refused(err)
 	}
-	lines, err := a.store.save(ctx, rec, changeAll, a.config.Now())
+	lines, err := a.save(ctx, rec, a.config.Now())
 	switch {
+	case errors.Is(err, ErrNoSession):
+		a.revoke(ctx, rec)
+		return outcome{err: fail(codeLoggedOut, err)}
 	case errors.Is(err, errSessionTooLarge):
 		return outcome{err: fail(codeSessionTooLarge, err)}
 	case err != nil:
@@ -386,6 +389,10 @@ func (l *login) session() (*record, error) {
 		challenge: l.t.challenge, claims: pick(claims, l.auth.config.SessionClaims), values: values,
 	}
 	i.carry(first)
+	l.auth.skew.issued(first.IssuedAt, now)
+	if !i.limit(claims, l.auth.config.Absolute).After(now) {
+		return nil, fail(codeLoggedOut, errCeiling)
+	}
 	return &record{identity: i, part: l.part(now)}, nil
 }
 

@@ -30,9 +30,15 @@ type Config struct {
 	// Keys protect cookies and stored sessions: 32 random bytes each. The first seals, all open, and each purpose has
 	// its own subkey. To rotate, put a new key in front and remove the old one after Absolute. Required.
 	Keys [][]byte
-	// Store keeps the sessions; nil keeps them in sealed cookies. Any gorilla store works for one instance of the app;
-	// New proves that it holds 8 KB and tells a missing session from a broken store.
+	// Store keeps the sessions; nil keeps them in sealed cookies. One that is a [SessionStore] too, as those of redisstore
+	// and sqlstore are, serves any number of instances, and New does not ask it: it may be down at that moment. Any other
+	// gorilla store works for one instance of the app; New proves that it holds 8 KB and tells a missing session from a
+	// broken store.
 	Store sessions.Store
+	// Logouts are shared by all instances: what the provider, [Auth.EndSessions] and the logout route of one of them end
+	// is over for all, sealed cookies included; each request then looks there once. nil: the Store if it is
+	// [Tombstones], else the memory of this process, which New logs.
+	Logouts Tombstones
 	// Name is the middle of the cookie names, __Host-<Name>-…; "" derives one from issuer, client ID and redirect URL,
 	// so that several apps on one host do not collide. Letters, digits, '.' and '_', at most 32.
 	Name string
@@ -97,14 +103,21 @@ type Auth struct {
 	names      cookieNames
 	boxes      boxes
 	store      store
+	server     *serverStore // the same, if it is one
 	attempts   *attempts
 	live       *liveSessions
+	mark       func(text string) []string // marks of a logout, one for each key
+	logouts    Tombstones
+	graves     *graves // logouts, if they are in this process; else nil
+	skew       skew
 	background sync.WaitGroup
+	// buriedInStore says that the store looks for tombstones whenever it is asked for a session.
+	buriedInStore bool
 }
 
 // boxes seal, one key for each purpose.
 type boxes struct {
-	transaction, done, logout, identity, tokens *seal.Box
+	transaction, done, logout, identity, tokens, handle, stored, storedTokens, answer *seal.Box
 
 	signCSRF  func(sessionID string) string
 	checkCSRF func(sessionID, mac string) bool
@@ -149,17 +162,43 @@ func newAuth(c Config) (*Auth, error) {
 		c.Name = hex.EncodeToString(owner[:5])
 	}
 	a.names = newCookieNames(c.Name)
-	if a.boxes, err = newBoxes(c.Keys, string(owner[:])); err != nil {
+	if err := a.setBoxes(c.Keys, string(owner[:])); err != nil {
 		return nil, fmt.Errorf("Config.Keys: %w", err)
 	}
-	a.store = &cookieStore{names: a.names, client: c.Client, identity: a.boxes.identity, tokens: a.boxes.tokens}
-	if c.Store != nil {
-		a.store, err = newGorillaStore(c.Store, a)
-	}
-	if err != nil {
+	if err := a.setStore(string(owner[:])); err != nil {
 		return nil, fmt.Errorf("Config.Store: %w", err)
 	}
+	a.setLogouts()
 	return a, nil
+}
+
+// setStore chooses where sessions are.
+func (a *Auth) setStore(owner string) (err error) {
+	switch store := a.config.Store.(type) {
+	case nil:
+		a.store = &cookieStore{names: a.names, client: a.client, identity: a.boxes.identity, tokens: a.boxes.tokens}
+	case SessionStore:
+		a.server = newServerStore(store, owner, a)
+		a.store = a.server
+	default:
+		a.store, err = newGorillaStore(store, a)
+	}
+	return err
+}
+
+// setLogouts chooses where logouts are remembered.
+func (a *Auth) setLogouts() {
+	a.logouts = a.config.Logouts
+	if a.logouts == nil {
+		a.logouts, a.buriedInStore = a.config.Store.(Tombstones)
+		a.buriedInStore = a.buriedInStore && a.server != nil
+	}
+	if a.logouts == nil {
+		a.graves = newGraves(a.config.Now)
+		a.logouts = a.graves
+		a.config.Logger.Info("twofold: logouts that the provider sends are remembered by this process alone; " +
+			"set Config.Logouts, or a Store for many instances, if there is more than one")
+	}
 }
 
 // setDefaults checks what needs no other value, copies what the caller could change, and fills what is zero.
@@ -215,21 +254,23 @@ func hasIDToken(c *rp.Client) bool {
 	return slices.Contains(strings.Fields(string(c.ResponseType())), "id_token")
 }
 
-func newBoxes(keys [][]byte, owner string) (boxes, error) {
-	var b boxes
+func (a *Auth) setBoxes(keys [][]byte, owner string) error {
 	ring, err := seal.NewRing(keys, owner)
 	if err != nil {
-		return b, err
+		return err
 	}
+	b := &a.boxes
 	for purpose, box := range map[string]**seal.Box{
 		"transaction": &b.transaction, "done": &b.done, "logout": &b.logout, "identity": &b.identity, "tokens": &b.tokens,
+		"session handle": &b.handle, "stored session": &b.stored, "stored tokens": &b.storedTokens, "stored answer": &b.answer,
 	} {
 		if *box, err = ring.Box(purpose); err != nil {
-			return b, err
+			return err
 		}
 	}
 	b.signCSRF, b.checkCSRF = ring.MAC("csrf")
-	return b, nil
+	a.mark = ring.Marks("logout")
+	return nil
 }
 
 // site is where the app is for a browser. All of it comes from the configuration, nothing from a request.

@@ -89,8 +89,9 @@ func TestRegisterBesideTheApp(t *testing.T) {
 	list := &patterns{mux: mux}
 	auth.Register(list)
 	want := []string{
-		"GET /auth/callback", "GET /auth/initiate", "GET /auth/jwks", "GET /auth/logged-out", "GET /auth/login",
-		"GET /auth/logout", "POST /auth/callback", "POST /auth/initiate", "POST /auth/logout",
+		"GET /auth/callback", "GET /auth/frontchannel-logout", "GET /auth/initiate", "GET /auth/jwks", "GET /auth/logged-out",
+		"GET /auth/login", "GET /auth/logout", "POST /auth/backchannel-logout", "POST /auth/callback", "POST /auth/initiate",
+		"POST /auth/logout",
 	}
 	if slices.Sort(list.seen); !slices.Equal(list.seen, want) {
 		t.Errorf("patterns %q", list.seen)

@@ -17,6 +17,8 @@
 //     [Session.LogoutToken]. GET asks first.
 //   - GET /auth/logged-out is where a logout ends; register it at the provider as post-logout redirect URI.
 //   - GET, POST /auth/initiate is a login that a third party starts (Core 4).
+//   - POST /auth/backchannel-logout takes logout tokens from the provider, GET /auth/frontchannel-logout is what it shows
+//     in a frame of its logout page. Register them there.
 //   - GET /auth/jwks publishes the client's own keys.
 //
 // The callback is a cross-site POST whose Origin is often null: state and cookie protect it. [http.CrossOriginProtection]
@@ -32,6 +34,36 @@
 // A nonce is checked against the request that it was made for. There is no list of nonces that were seen: an answer
 // counts once because its code is spent once and its transaction ends with it.
 //
+// # Sessions for many instances
+//
+// With a [SessionStore] as Config.Store (packages redisstore, sqlstore) any instance serves any request. The cookie holds
+// a sealed random ID, the store a hash of it and sealed contents: a dump of the store opens nothing. A request takes one
+// round trip. Writes compare versions; nothing is written when nothing has changed, and the idle limit is put off when a
+// tenth of it has passed. Tokens are refreshed by one instance at a time, and an answer to a login is redeemed once, if
+// the store is a [Locker] too. An instance that dies in the middle of a refresh may take the provider's new tokens with
+// it: the next one tries the old refresh token once, and if the provider does not allow that the user logs in again.
+//
+// A store that is down is no reason to log anybody out or to let anybody in: every wrapper, [Auth.LoadSession] too,
+// answers 503 with Retry-After until it is back. What the provider has given in that moment is offered to the store
+// again.
+//
+// Sealed cookies and plain gorilla stores refresh once in a process, hand the result for a minute to requests that still
+// bring the old cookies, and know nothing of other processes: two instances may spend the same refresh token, which
+// providers that rotate them strictly answer by ending the session. Route a user to one instance, or use a SessionStore.
+//
+// # Logout
+//
+// The logout route ends the session here, revokes its tokens (RFC 7009) where the provider can, in the background, and
+// sends the browser to the provider. The provider's own logouts come by the two routes above; [Auth.EndSessions] is
+// "log out everywhere", [Auth.Sessions] and [Auth.EndSession] are for a page "your devices".
+//
+// Sessions of other instances end by a tombstone: a time, by the provider's clock, under a keyed hash of sid or subject.
+// A session whose login is not later is dead at its next request, and is not written again by a request under way.
+// Tombstones are in the Store, or in Config.Logouts, which sealed cookies may share too, for one round trip a request;
+// else this process alone knows them. In the second of a logout a new login is refused with the code logged_out.
+//
+// A claim session_expiry of the ID Token, in seconds since 1970, ends the session at that time at the latest.
+//
 // # Errors
 //
 // A browser gets a page with a text of ours and a reference, a script gets problem+json, the log gets the reason. The
@@ -40,7 +72,7 @@
 //	method not_navigation content_type body body_too_large response_mode no_response transaction_missing
 //	transaction_invalid transaction_expired transaction_spent login_loop login_required forbidden refused
 //	challenge_unmet hook panic exchange_mode values session_too_large session_store no_tokens cross_origin initiate
-//	internal
+//	logged_out internal
 //
 // # Events
 //
@@ -50,6 +82,8 @@
 //   - refused: a request was answered with an [Error], whose Code and Reference it has
 //   - refreshed, userinfo: the provider was asked; Err if in vain
 //   - logout, session_ended: by the user; by a new login, or because a refreshed ID Token was not believed
+//   - backchannel_logout, frontchannel_logout: the provider ended sessions; Err if a request of its was refused
+//   - revoked: the provider was asked to revoke a session's tokens; Err if in vain
 //   - not_renewed: the store could not put off a session's idle limit; the request was served
-//   - memory_full: an attempt was forgotten before its time; somebody floods the callback
+//   - memory_full: an attempt or a logout was forgotten before its time; somebody floods the routes
 package middleware

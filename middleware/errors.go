@@ -82,6 +82,7 @@ const (
 	codeTransactionExpired = "transaction_expired" // the user took too long
 	codeTransactionSpent   = "transaction_spent"   // another answer to this login was handled before
 	codeLoginLoop          = "login_loop"          // logins succeed and no session arrives
+	codeLoggedOut          = "logged_out"          // the provider ended the session before it began
 	codeLoginRequired      = "login_required"      // no session, and the request is no navigation
 	codeForbidden          = "forbidden"           // a check refused
 	codeRefused            = "refused"             // a hook refused
@@ -104,7 +105,7 @@ var statuses = map[string]int{
 	codeBodyTooLarge: http.StatusRequestEntityTooLarge, codeResponseMode: http.StatusBadRequest,
 	codeNoResponse: http.StatusBadRequest, codeTransactionMissing: http.StatusBadRequest,
 	codeTransactionInvalid: http.StatusBadRequest, codeTransactionExpired: http.StatusBadRequest,
-	codeTransactionSpent: http.StatusBadRequest, codeLoginLoop: http.StatusBadRequest,
+	codeTransactionSpent: http.StatusBadRequest, codeLoginLoop: http.StatusBadRequest, codeLoggedOut: http.StatusForbidden,
 	codeLoginRequired: http.StatusUnauthorized, codeForbidden: http.StatusForbidden,
 	codeRefused: http.StatusForbidden, codeChallengeUnmet: http.StatusForbidden,
 	codeHook: http.StatusInternalServerError, codePanic: http.StatusInternalServerError,
@@ -146,6 +147,9 @@ func protocolStatus(err error) int {
 // newReference is short enough to be read out on the telephone.
 func newReference() string { return rand.Text()[:10] }
 
+// errCeiling is why a login fails whose session is over when it begins.
+var errCeiling = errors.New("session_expiry has passed")
+
 // Names of events; the closed list is in the package documentation.
 const (
 	eventLoginStarted  = "login_started"
@@ -158,6 +162,9 @@ const (
 	eventLogout        = "logout"
 	eventMemoryFull    = "memory_full"
 	eventNotRenewed    = "not_renewed"
+	eventRevoked       = "revoked"
+	eventLogoutToken   = "backchannel_logout"
+	eventFrame         = "frontchannel_logout"
 )
 
 // observe reports an event, once to each of the two who may listen.

@@ -89,8 +89,8 @@ func Codes() []string { return slices.Sorted(maps.Keys(statuses)) }
 
 func Events() []string {
 	return []string{
-		eventLogin, eventLoginRepeated, eventLoginStarted, eventLogout, eventMemoryFull, eventNotRenewed, eventRefreshed, eventRefused,
-		eventSessionEnded, eventUserInfo,
+		eventLogoutToken, eventFrame, eventLogin, eventLoginRepeated, eventLoginStarted, eventLogout, eventMemoryFull, eventNotRenewed,
+		eventRefreshed, eventRefused, eventRevoked, eventSessionEnded, eventUserInfo,
 	}
 }
 

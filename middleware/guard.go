@@ -110,6 +110,9 @@ func (a *Auth) find(ctx context.Context, c cookies) (found, error) {
 	if ended || rec.identity.ended(now, a.config.Idle) {
 		return found{}, ErrNoSession
 	}
+	if err := a.alive(ctx, &rec.identity); err != nil {
+		return found{}, err
+	}
 	if lines == nil && rec.identity.stale(now, a.config.Idle) {
 		return a.roll(ctx, rec, now)
 	}

@@ -86,6 +86,19 @@ func (i *identity) decode(b []byte) error {
 	return nil
 }
 
+// limit lowers the absolute limit to session_expiry of the newest ID Token, if it has one, in seconds since 1970: the
+// ceiling that the OpenID IPSIE profiles let a provider set. It returns the limit.
+func (i *identity) limit(claims map[string]json.RawMessage, absolute time.Duration) time.Time {
+	var ceiling int64
+	if json.Unmarshal(claims["session_expiry"], &ceiling) == nil && ceiling > 0 {
+		i.expires = i.started.Add(absolute)
+		if at := time.Unix(ceiling, 0); at.Before(i.expires) {
+			i.expires = at
+		}
+	}
+	return i.expires
+}
+
 // ended reports whether the session is over at now: it was not used for idle, or its absolute limit is reached.
 func (i *identity) ended(now time.Time, idle time.Duration) bool {
 	return !now.Before(i.expires) || !now.Before(i.used.Add(idle))
@@ -160,6 +173,15 @@ func encodeValues(values map[string]string) ([]byte, bool) {
 	}
 	b, err := json.Marshal(values)
 	return b, err == nil && len(b) <= maxValues
+}
+
+// value is one of Login.Values.
+func (i *identity) value(key string) string {
+	var values map[string]string
+	if len(i.values) == 0 || json.Unmarshal(i.values, &values) != nil {
+		return ""
+	}
+	return values[key]
 }
 
 // pick returns the JSON object of the named claims, those that exist, as far as they fit into 1 KB: a larger one is

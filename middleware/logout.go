@@ -18,14 +18,26 @@ const (
 	fieldCSRF  = "csrf"
 )
 
-// Logout ends the session of this browser, here: its cookies, its record, its logins under way. It does not send the
-// browser to the provider; the logout route does. The error is the store's: the cookies are gone anyway.
+// Logout ends the session of this browser, here: its cookies, its record, its logins under way. Then the provider is
+// asked, in the background, to revoke its tokens (RFC 7009). It does not send the browser to the provider; the logout
+// route does. The error is the store's: the cookies are gone anyway.
 func (a *Auth) Logout(w http.ResponseWriter, r *http.Request) error {
 	c := a.names.read(r.Header)
+	if s := a.Session(r.Context()); s != nil && s.state.test == nil {
+		return a.logout(w, r, c, s.state.record())
+	}
+	rec, _ := a.store.load(r.Context(), c) // without it nothing is revoked
+	return a.logout(w, r, c, rec)
+}
+
+// logout ends the session of this browser; rec is nil if it cannot be read.
+func (a *Auth) logout(w http.ResponseWriter, r *http.Request, c cookies, rec *record) error {
 	var err error
+	last := a.newest(rec)
 	if handle := a.store.handle(c); handle != "" {
 		err = a.end(r.Context(), handle, eventLogout)
 	}
+	a.revoke(r.Context(), last)
 	if s := a.Session(r.Context()); s != nil {
 		s.state.leave()
 	}
@@ -33,6 +45,17 @@ func (a *Auth) Logout(w http.ResponseWriter, r *http.Request) error {
 	addCookies(h, a.names.dropSession())
 	addCookies(h, a.dropTransactions(c))
 	return err
+}
+
+// newest is the record that has taken rec's place, as far as this process knows.
+func (a *Auth) newest(rec *record) *record {
+	if rec == nil {
+		return nil
+	}
+	if next, _, _ := a.live.newer(rec.identity.id, rec.identity.generation, a.config.Now()); next != nil {
+		return next
+	}
+	return rec
 }
 
 // leave makes the session useless for the rest of the request.
@@ -79,7 +102,7 @@ func (a *Auth) logoutRoute(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	hint := a.hint(rec)
-	if err := a.Logout(w, r); err != nil {
+	if err := a.logout(w, r, c, rec); err != nil {
 		a.storeDown(w, r, err)
 		return
 	}

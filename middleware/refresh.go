@@ -2,6 +2,7 @@ package middleware
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"strings"
@@ -22,6 +23,8 @@ const (
 	// backOff and maxBackOff: a provider that failed is left alone, doubled each time.
 	backOff    = 2 * time.Second
 	maxBackOff = time.Minute
+	// unsavedFor is how long this process keeps tokens that the store did not take.
+	unsavedFor = 10 * time.Minute
 	// maxLive bounds the memory of ended and renewed sessions.
 	maxLive = 1 << 16
 )
@@ -46,6 +49,7 @@ type liveSession struct {
 	failures int
 	retry    time.Time // the provider is not asked again before
 	failure  error
+	unsaved  *record // the provider has given it, and the store was down
 }
 
 // flight is one renewal under way; next, lines and err are there when done is closed.
@@ -174,14 +178,35 @@ func (l *liveSessions) land(id string, f *flight, next *record, lines []string, 
 		next, lines, err = nil, nil, ErrNoSession
 	case err == nil:
 		e.next, e.lines, e.until, e.keep = next, lines, now.Add(successorFor), now.Add(successorFor)
-		e.failures, e.retry, e.failure = 0, time.Time{}, nil
-	case f.kind == renewTokens && isUnavailable(err):
+		e.failures, e.retry, e.failure, e.unsaved = 0, time.Time{}, nil, nil
+	case errors.Is(err, errStore) && next != nil:
+		e.unsaved, e.keep = next, now.Add(unsavedFor)
+		next = nil
+	case f.kind == renewTokens && isUnavailable(err) && !errors.Is(err, errStore):
 		pause := min(maxBackOff, backOff<<min(e.failures, 10))
+		pause -= jitter(pause / 2) // instances and sessions shall not come back all at once
 		e.failures++
 		e.retry, e.failure, e.keep = now.Add(pause), err, now.Add(pause+maxBackOff)
 	}
 	f.next, f.lines, f.err = next, lines, err
 	close(f.done)
+}
+
+// unsaved returns what the provider gave for a session of that generation and the store did not take; nil if nothing.
+func (l *liveSessions) unsaved(id string, generation int64) *record {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if e := l.entries[id]; e != nil && e.unsaved != nil && e.unsaved.identity.generation == generation+1 {
+		return e.unsaved
+	}
+	return nil
+}
+
+// jitter is a random part of d.
+func jitter(d time.Duration) time.Duration {
+	var b [1]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return d * time.Duration(b[0]) / 256
 }
 
 func isUnavailable(err error) bool {
@@ -277,11 +302,19 @@ func (a *Auth) renewLocked(ctx context.Context, rec *record, what renewal) (*rec
 	if err != nil {
 		return nil, nil, err
 	}
+	if current.identity.ended(a.config.Now(), a.config.Idle) {
+		return nil, nil, ErrNoSession
+	}
 	if err := a.store.openTokens(current); err != nil {
 		return nil, nil, err
 	}
 	if current.identity.generation > rec.identity.generation {
 		return current, nil, nil
+	}
+	if next := a.live.unsaved(rec.identity.id, current.identity.generation); next != nil {
+		again := *next
+		again.version = current.version
+		return a.keep(ctx, current, &again)
 	}
 	if current.part == nil || current.part.kind != partTokens {
 		return nil, nil, ErrNoTokens
@@ -290,8 +323,44 @@ func (a *Auth) renewLocked(ctx context.Context, rec *record, what renewal) (*rec
 	if err != nil {
 		return nil, nil, err
 	}
-	lines, err := a.store.save(ctx, next, changeAll, a.config.Now())
+	return a.keep(ctx, rec, next)
+}
+
+// saveRetries and saveRetryPause: what the provider has given is offered again to a store that is down for a moment.
+const (
+	saveRetries    = 5
+	saveRetryPause = 100 * time.Millisecond
+)
+
+// keep writes what the provider has given, for it gives it once. A store that is down is asked again for some seconds;
+// then this process keeps it until somebody asks for it. If another instance was first, its result counts.
+func (a *Auth) keep(ctx context.Context, rec, next *record) (*record, []string, error) {
+	lines, err := a.save(ctx, next, a.config.Now())
+	pause := saveRetryPause
+	for try := 0; try < saveRetries && a.server != nil && errors.Is(err, errStore) && rest(ctx, pause); try++ {
+		lines, err = a.save(ctx, next, a.config.Now())
+		pause *= 2
+	}
+	switch {
+	case errors.Is(err, ErrConflict):
+		current, err := a.store.reload(ctx, rec)
+		return current, nil, err
+	case errors.Is(err, ErrNoSession):
+		a.revoke(ctx, next) // it was logged out meanwhile: nobody holds these
+	}
 	return next, lines, err
+}
+
+// rest waits; false if ctx ended first.
+func rest(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // refreshTokens is the renewal by the refresh token.
@@ -360,18 +429,32 @@ func (a *Auth) refreshClaims(i *identity, tokens *rp.Tokens) {
 		return
 	}
 	i.claims = pick(claims, a.config.SessionClaims)
+	i.limit(claims, a.config.Absolute)
 }
 
 // end ends the session behind a handle, here for requests under way and in the store, and reports it.
 func (a *Auth) end(ctx context.Context, handle, event string) error {
+	a.forget(ctx, handleID(handle))
+	err := a.store.drop(ctx, handle)
+	if a.store.inCookies() && a.graves == nil { // other instances would believe a copy of the cookies
+		err = a.bury(ctx, tombSession+handleID(handle), a.config.Now().Add(a.graveLife()), a.graveLife())
+	}
+	a.observe(ctx, rp.Event{Name: event, Code: errorCode(err), Err: err})
+	return err
+}
+
+// forget ends a session for the requests under way in this process. Where cookies are all there is of a session, a copy
+// of them is refused as long as it would be good.
+func (a *Auth) forget(ctx context.Context, id string) {
 	now := a.config.Now()
-	a.live.end(handleID(handle), now, now.Add(a.config.Absolute))
+	until := now.Add(a.config.Absolute)
+	if a.server != nil {
+		until = now.Add(successorFor)
+	}
+	a.live.end(id, now, until)
 	if a.live.hasLost() {
 		a.observe(ctx, rp.Event{Name: eventMemoryFull})
 	}
-	err := a.store.drop(ctx, handle)
-	a.observe(ctx, rp.Event{Name: event, Code: errorCode(err), Err: err})
-	return err
 }
 
 // handleID is the session ID in a store's handle.
@@ -391,7 +474,7 @@ func errorCode(err error) string {
 		return codeNoTokens
 	case errors.Is(err, errSessionTooLarge):
 		return codeSessionTooLarge
-	case errors.Is(err, errStore):
+	case errors.Is(err, errStore), errors.Is(err, ErrConflict):
 		return codeSessionStore
 	default:
 		return rp.ErrorCode(err)

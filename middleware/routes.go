@@ -13,9 +13,11 @@ const (
 	routeLoggedOut = "logged-out"
 	routeInitiate  = "initiate"
 	routeJWKS      = "jwks"
+	routeFrame     = "frontchannel-logout"
+	routeProvider  = "backchannel-logout"
 )
 
-var routeNames = []string{routeLogin, routeLogout, routeLoggedOut, routeInitiate, routeJWKS, "frontchannel-logout", "backchannel-logout"}
+var routeNames = []string{routeLogin, routeLogout, routeLoggedOut, routeInitiate, routeJWKS, routeFrame, routeProvider}
 
 // route is one path with what it does for each method.
 type route struct {
@@ -32,18 +34,23 @@ func (a *Auth) routes() []route {
 		{routeLoggedOut, (*Auth).loggedOutRoute, nil},
 		{routeInitiate, (*Auth).initiateGet, (*Auth).initiatePost},
 		{routeJWKS, (*Auth).jwksRoute, nil},
+		{routeFrame, (*Auth).frontchannelRoute, nil},
+		{routeProvider, nil, (*Auth).backchannelRoute},
 	}
 }
 
 // Register adds the routes to mux, each as an exact "METHOD /path" pattern without PublicPrefix: beside the path of
-// RedirectURL, say /auth/callback, they are /auth/login, /auth/logout, /auth/logged-out, /auth/initiate and /auth/jwks.
+// RedirectURL, say /auth/callback, they are /auth/login, /auth/logout, /auth/logged-out, /auth/initiate, /auth/jwks,
+// /auth/frontchannel-logout and /auth/backchannel-logout.
 func (a *Auth) Register(mux interface {
 	Handle(pattern string, h http.Handler)
 },
 ) {
 	for _, rt := range a.routes() {
 		p := a.site.dir + "/" + rt.name
-		mux.Handle("GET "+p, a)
+		if rt.get != nil {
+			mux.Handle("GET "+p, a)
+		}
 		if rt.post != nil {
 			mux.Handle("POST "+p, a)
 		}
@@ -68,6 +75,8 @@ func (a *Auth) serveRoute(w http.ResponseWriter, r *http.Request, rt route) {
 	secureHeaders(w.Header())
 	allow := "GET, HEAD"
 	switch {
+	case rt.get == nil:
+		allow = "POST"
 	case rt.post != nil && rt.name == a.site.last:
 		allow = "GET, POST" // a HEAD would be answered like the provider's GET, and must not be
 	case rt.post != nil:
@@ -76,7 +85,7 @@ func (a *Auth) serveRoute(w http.ResponseWriter, r *http.Request, rt route) {
 	switch {
 	case r.Method == http.MethodPost && rt.post != nil:
 		rt.post(a, w, r)
-	case r.Method == http.MethodGet, r.Method == http.MethodHead && rt.name != a.site.last:
+	case rt.get != nil && r.Method == http.MethodGet, rt.get != nil && r.Method == http.MethodHead && rt.name != a.site.last:
 		rt.get(a, w, r)
 	default:
 		w.Header().Set("Allow", allow)

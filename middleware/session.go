@@ -76,11 +76,7 @@ func (s *Session) Value(key string) string {
 	if s.state.test != nil {
 		return ""
 	}
-	var values map[string]string
-	if b := s.state.record().identity.values; len(b) == 0 || json.Unmarshal(b, &values) != nil {
-		return ""
-	}
-	return values[key]
+	return s.state.record().identity.value(key)
 }
 
 // IDToken returns the newest ID Token: the refreshed or the second one, or the first in a session without tokens.

@@ -34,6 +34,7 @@ var texts = map[string][]string{
 		"You signed in several times, but your browser did not keep the cookie that says so.",
 		"Please allow cookies for this site, and look at the clock of your device.",
 	},
+	codeLoggedOut:       {"You are logged out", "Your identity provider ended your session while you signed in. Please start again."},
 	codeLoginRequired:   {"Please sign in", "This page is for signed-in users."},
 	codeNoTokens:        {"This page needs more than you have", "Your session has no access to the service behind this page."},
 	codeForbidden:       {"This page is not for you", "You are signed in, but you may not see this page."},

@@ -103,6 +103,25 @@ func (r *Ring) MAC(purpose string) (sign func(text string) string, check func(te
 	return sign, check
 }
 
+// Marks returns a function that turns a text into one mark for each key, the first key's first: equal texts have equal
+// marks, and a mark tells nothing about its text to those who have no key. Whoever looks for one of several marks finds
+// what was marked before a new key came in front, and by those who do not have it yet.
+func (r *Ring) Marks(purpose string) func(text string) []string {
+	keys := make([][]byte, len(r.keys))
+	for i, key := range r.keys {
+		keys[i] = r.derive(key, "mark", purpose, 32)
+	}
+	return func(text string) []string {
+		marks := make([]string, len(keys))
+		for i, key := range keys {
+			m := hmac.New(sha256.New, key)
+			m.Write([]byte(text))
+			marks[i] = encoding.EncodeToString(m.Sum(nil)[:16])
+		}
+		return marks
+	}
+}
+
 // derive returns a subkey. The owner is the salt; HKDF with an allowed length cannot fail.
 func (r *Ring) derive(key []byte, use, purpose string, size int) []byte {
 	out, err := hkdf.Key(sha256.New, key, []byte(r.owner), "twofold "+use+" "+purpose, size)
