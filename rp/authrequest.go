@@ -60,6 +60,7 @@ type requestState struct {
 	responseType           ResponseType
 	mode                   ResponseMode
 	maxAge                 *time.Duration
+	requestedAt            time.Time // kept with maxAge only, which counts back from it
 	acr                    []string
 	expect                 map[string]string
 }
@@ -115,7 +116,7 @@ func (c *Client) newAuthRequest(ctx context.Context, o *AuthOptions) (*AuthReque
 	}}
 	if o.MaxAge != nil {
 		age := *o.MaxAge
-		q.maxAge = &age
+		q.maxAge, q.requestedAt = &age, c.cfg.Now()
 	}
 	c.randomize(q)
 	if q.redirect, err = p.request.build(q, o); err != nil {

@@ -164,6 +164,7 @@ func writeRequest(w *wire.Writer, q *requestState) {
 	w.Bool(q.maxAge != nil)
 	if q.maxAge != nil {
 		w.Int(int64(*q.maxAge / time.Second))
+		w.Time(q.requestedAt)
 	}
 	w.Strings(q.acr)
 	w.Int(int64(len(q.expect)))
@@ -182,7 +183,7 @@ func readRequest(r *wire.Reader) (requestState, error) {
 	q.responseType, q.mode = typeNumbers[t], modeNumbers[mode]
 	if r.Bool() {
 		age := time.Duration(r.Int()) * time.Second
-		q.maxAge = &age
+		q.maxAge, q.requestedAt = &age, r.Time()
 	}
 	q.acr = r.Strings()
 	for n := r.Int(); n > 0 && q.state != ""; n-- {

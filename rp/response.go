@@ -228,5 +228,5 @@ func (c *Client) verifyTokens(ctx context.Context, q *AuthRequest, params url.Va
 
 // expectation is what the ID Tokens of both channels must show.
 func (q *requestState) expectation() verify.Expect {
-	return verify.Expect{Nonce: q.nonce, State: q.state, MaxAge: q.maxAge, ACR: q.acr, Claims: q.expect}
+	return verify.Expect{Nonce: q.nonce, State: q.state, MaxAge: q.maxAge, RequestedAt: q.requestedAt, ACR: q.acr, Claims: q.expect}
 }

@@ -172,6 +172,15 @@ var loginRows = []row{
 	{"B35_auth_time_as_old_as_max_age_and_leeway", nil, func(t *token) {
 		t.claims["auth_time"], t.expect.MaxAge = now.Unix()-3630, new(time.Hour)
 	}},
+	{"B35_auth_time_after_the_request_however_long_the_user_takes", nil, func(t *token) {
+		t.claims["auth_time"], t.expect.MaxAge, t.expect.RequestedAt = now.Unix()-500, new(time.Duration), now.Add(-520*time.Second)
+	}},
+	{"B35_auth_time_before_the_request", verify.ErrAuthTime, func(t *token) {
+		t.claims["auth_time"], t.expect.MaxAge, t.expect.RequestedAt = now.Unix()-500, new(time.Duration), now.Add(-469*time.Second)
+	}},
+	{"B35_a_request_from_the_future_counts_from_now", verify.ErrAuthTime, func(t *token) {
+		t.claims["auth_time"], t.expect.MaxAge, t.expect.RequestedAt = now.Unix()-31, new(time.Duration), now.Add(time.Hour)
+	}},
 	{"B35_max_age_0_is_a_limit", verify.ErrAuthTime, func(t *token) {
 		t.claims["auth_time"], t.expect.MaxAge = now.Unix()-31, new(time.Duration)
 	}},

@@ -48,6 +48,9 @@ type Expect struct {
 	AccessToken string
 	// MaxAge is the max_age that was sent, nil if none was: auth_time is then required, and not older.
 	MaxAge *time.Duration
+	// RequestedAt is when the request was made: MaxAge counts back from there, so that a user who takes long at the
+	// provider after logging in is not refused. The zero time counts back from now.
+	RequestedAt time.Time
 	// ACR holds the acr values of which one was requested as essential. Nil: none was, any acr will do. An empty list
 	// that is not nil accepts no token.
 	ACR []string

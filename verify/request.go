@@ -4,6 +4,7 @@ import (
 	"crypto/subtle"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/twofold-auth/twofold/internal/strictjson"
 )
@@ -95,10 +96,18 @@ func (v *verification) maxAge() error {
 		return errNotApplicable
 	case v.token.AuthTime.IsZero():
 		return because(ErrAuthTime, "missing although max_age was sent")
-	case v.now.Sub(v.token.AuthTime) > *v.expect.MaxAge+v.policy.leeway():
+	case v.requestedAt().Sub(v.token.AuthTime) > *v.expect.MaxAge+v.policy.leeway():
 		return because(ErrAuthTime, "the login is older than max_age")
 	}
 	return nil
+}
+
+// requestedAt is when the provider was to compare auth_time with max_age; never in the future.
+func (v *verification) requestedAt() time.Time {
+	if at := v.expect.RequestedAt; !at.IsZero() && at.Before(v.now) {
+		return at
+	}
+	return v.now
 }
 
 func (v *verification) acr() error {
