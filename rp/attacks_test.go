@@ -199,6 +199,7 @@ var sentinels = []struct {
 	{rp.ErrNoRefreshToken, "no_refresh_token"},
 	{rp.ErrTokenResponse, "token_response"},
 	{rp.ErrUserInfo, "userinfo"},
+	{rp.ErrLogoutToken, "logout_token"},
 	{rp.ErrMetadata, "metadata"},
 	{rp.ErrConfig, "config"},
 	{rp.ErrOptions, "options"},
@@ -295,11 +296,11 @@ func (w *world) secrets() []string {
 	for _, r := range w.op.Requests("/authorize") {
 		list = append(list, r.URL.Query().Get("state"), r.URL.Query().Get("nonce"))
 	}
-	for _, endpoint := range []string{pathToken, "/userinfo", "/api"} {
+	for _, endpoint := range []string{pathToken, "/userinfo", "/api", "/revoke"} {
 		for _, r := range w.op.Requests(endpoint) {
 			_, credentials, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 			list = append(list, credentials)
-			for _, name := range []string{"code", "code_verifier", "refresh_token", "client_secret", "client_assertion", "access_token"} {
+			for _, name := range []string{"code", "code_verifier", "refresh_token", "client_secret", "client_assertion", "access_token", "token"} {
 				list = append(list, r.Form.Get(name))
 			}
 		}

@@ -211,7 +211,7 @@ func (v *verification) iat() error {
 // iatAge: "The iat Claim can be used to reject tokens that were issued too far away from the current time."
 func (v *verification) iatAge() error {
 	if v.now.Sub(v.token.IssuedAt) > v.policy.maxIssued()+v.policy.leeway() {
-		return because(ErrIssuedAt, "too long ago for a login")
+		return because(ErrIssuedAt, "too long ago")
 	}
 	return nil
 }
