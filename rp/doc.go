@@ -13,6 +13,12 @@
 // process does so as Bytes, sealed by the caller, and comes back by a Parse method that refuses what belongs to another
 // issuer, client or redirect URI.
 //
+// # Logout
+//
+// [Client.EndSession] sends the browser to the provider (RP-Initiated Logout), [Client.Revoke] makes the provider forget
+// the tokens (RFC 7009), and [Client.VerifyLogoutToken] reads what the provider posts when a session has ended elsewhere
+// (Back-Channel Logout). Which sessions end with it is the caller's to know; package middleware does.
+//
 // # Events
 //
 // Config.Observe sees each step as an [Event]. The names are a closed list:

@@ -1,5 +1,5 @@
 // Package verify decides whether a token of an OpenID Provider may be believed: the ID Token that came through the
-// browser, the one that came from the token endpoint, a refreshed one. It is pure: bytes and values in, a verdict out;
+// browser, the one that came from the token endpoint, a refreshed one; a logout token. It is pure: bytes and values in, a verdict out;
 // only a [KeySet] may use the network. Most programs meet it through package rp, which calls it in the right order.
 //
 // A [Policy] says what one client accepts of one issuer, an [Expect] what one authorization request promised. A
@@ -17,5 +17,5 @@
 // change hands, and may be what a stranger typed in at the provider.
 //
 // The package keeps no nonces and cannot see a replay: the single use of the code, and the transaction that is consumed
-// with it, bound one.
+// with it, bound one. A [LogoutToken] that comes twice ends the same sessions twice.
 package verify
