@@ -109,6 +109,7 @@ func TestDiscoveryIsReadStrictly(t *testing.T) {
 		"F01_issuer_twice":                 {`"issuer":"https://evil.example",`, "", rp.ErrMetadata},
 		"F01_issuer_twice_good_ones":       {`"issuer":"` + opIssuer + `",`, "", rp.ErrMetadata},
 		"F01_ISSUER_after_it":              {"", `,"ISSUER":"https://evil.example"`, rp.ErrMetadata},
+		"F01_evil_issuer_behind_ISSUER":    {"", `,"ISSUER":"` + opIssuer + `"`, rp.ErrMetadata},
 		"F01_token_endpoint_twice":         {`"token_endpoint":"http://` + evilPlace + `/",`, "", rp.ErrMetadata},
 		"F01_Token_Endpoint_in_other_case": {"", `,"Token_Endpoint":"http://` + evilPlace + `/"`, nil},
 		"F04_data_after_it":                {"", `}{"x":1`, rp.ErrMetadata},
@@ -117,6 +118,9 @@ func TestDiscoveryIsReadStrictly(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, lazy)
 			w.lie(pathMeta, func(a *optest.Answer) {
+				if name == "F01_evil_issuer_behind_ISSUER" {
+					a.JSON["issuer"] = "https://evil.example" // which encoding/json would overwrite
+				}
 				text := string(mustJSON(t, a.JSON))
 				a.Body = []byte("{" + row.before + text[1:len(text)-1] + row.after + "}")
 			})

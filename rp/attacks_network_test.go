@@ -163,7 +163,7 @@ func TestHTTP2EndsAfterTheRequest(t *testing.T) {
 					go serveHTTP2(conn, &requests, end)
 				}
 			})
-			client, a := codeAt(t, "https://localhost", &http.Client{Transport: transport, Timeout: 5 * time.Second})
+			client, a := codeAt(t, "https://localhost", &http.Client{Transport: transport, Timeout: 30 * time.Second})
 			_, err := client.Exchange(t.Context(), a)
 			if !errors.Is(err, rp.ErrUnavailable) {
 				t.Error(err)
