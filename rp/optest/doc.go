@@ -20,6 +20,11 @@
 // Config.BackchannelLogoutURL; with Config.FrontchannelLogoutURL the browser gets a page with an iframe, which goes on to
 // the client by a Refresh. [Handler.LogoutToken] makes any logout token, to be sent by the test itself.
 //
+// # Attacks
+//
+// [Attacks] is a catalogue of some three hundred things that a hostile provider, or somebody in the middle of the browser, can
+// do in a login; [Attack.Try] does one of them to your app and says whether it held.
+//
 // # Not for production
 //
 // This provider keeps everything in memory, accepts any user name without a password and signs whatever a test wants.
