@@ -1,6 +1,7 @@
 // Package verify decides whether a token of an OpenID Provider may be believed: the ID Token that came through the
-// browser, the one that came from the token endpoint, a refreshed one; a logout token. It is pure: bytes and values in, a verdict out;
-// only a [KeySet] may use the network. Most programs meet it through package rp, which calls it in the right order.
+// browser, the one that came from the token endpoint, a refreshed one; a logout token. It is pure: bytes and values in,
+// a verdict out; only a [KeySet] may use the network. Most programs meet it through package rp, which calls it in the
+// right order.
 //
 // A [Policy] says what one client accepts of one issuer, an [Expect] what one authorization request promised. A
 // verification runs an ordered table of rules, one function each, with the section of the specification beside it:
