@@ -22,7 +22,7 @@
 //
 // # Attacks
 //
-// [Attacks] is a catalogue of some three hundred things that a hostile provider, or somebody in the middle of the browser, can
+// [Attacks] is a catalogue of some 350 things that a hostile provider, or somebody in the middle of the browser, can
 // do in a login; [Attack.Try] does one of them to your app and says whether it held.
 //
 // # Not for production
