@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/twofold-auth/twofold/examples/internal/demo"
 	"github.com/twofold-auth/twofold/middleware"
 	"github.com/twofold-auth/twofold/rp"
 )
@@ -63,8 +64,8 @@ func (a *app) routes() http.Handler {
 	mux.Handle("GET /{$}", a.auth.LoadSession(http.HandlerFunc(a.landing)))
 	mux.Handle("GET /flow", a.flows.record(a.auth.RequireTokens(http.HandlerFunc(a.flowPage))))
 	mux.Handle("GET /flow.txt", a.auth.RequireTokens(http.HandlerFunc(a.flowText)))
-	mux.Handle("GET /style.css", asset("style.css", "text/css; charset=utf-8"))
-	mux.Handle("GET /icon.svg", asset("icon.svg", "image/svg+xml"))
+	mux.Handle("GET /style.css", demo.Style(style))
+	mux.Handle("GET /icon.svg", demo.Icon())
 	return mux
 }
 

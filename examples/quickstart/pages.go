@@ -12,6 +12,7 @@ import (
 	"strings"
 	texttemplate "text/template"
 
+	"github.com/twofold-auth/twofold/examples/internal/demo"
 	"github.com/twofold-auth/twofold/middleware"
 	"github.com/twofold-auth/twofold/rp"
 	"github.com/twofold-auth/twofold/verify"
@@ -19,6 +20,9 @@ import (
 
 //go:embed web
 var web embed.FS
+
+//go:embed web/style.css
+var style []byte
 
 var (
 	pages = template.Must(template.ParseFS(web, "web/pages.html"))
@@ -33,37 +37,17 @@ func (a *app) render(w http.ResponseWriter, r *http.Request, status int, name st
 		a.log.ErrorContext(r.Context(), "page", "name", name, "error", err)
 		return
 	}
-	h := w.Header()
-	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Cache-Control", "no-store")
-	h.Set("Referrer-Policy", "same-origin") // no-referrer would make the Origin of the logout form null
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; "+
-		"frame-ancestors 'none'; form-action "+a.formTargets())
+	demo.PageHeaders(w.Header(), a.formTargets())
 	w.WriteHeader(status)
 	_, _ = b.WriteTo(w) // the browser has gone: nobody is left to tell
 }
 
-// formTargets are where forms of these pages may lead. Browsers apply that to the redirects after the form too, and a
-// logout goes to the provider, which may send the browser on.
+// formTargets are where a form may lead beside this app: a logout goes to the provider.
 func (a *app) formTargets() string {
 	if a.embedded {
-		return "'self' " + a.issuer
+		return a.issuer
 	}
-	return "'self' https: http:"
-}
-
-func asset(name, contentType string) http.Handler {
-	content, err := web.ReadFile("web/" + name)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err != nil {
-			http.NotFound(w, r)
-			return
-		}
-		w.Header().Set("Content-Type", contentType)
-		w.Header().Set("X-Content-Type-Options", "nosniff")
-		_, _ = w.Write(content)
-	})
+	return "https: http:"
 }
 
 func (a *app) landing(w http.ResponseWriter, r *http.Request) {
