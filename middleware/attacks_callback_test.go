@@ -202,13 +202,15 @@ func TestCallback(t *testing.T) {
 			if got := fate(dropped == nil); got != row.then {
 				t.Errorf("transaction cookie dropped: %v", dropped)
 			}
-			honest := w.serve(a.callback().build())
-			if row.then == open && honest.StatusCode != 303 {
-				t.Errorf("A05: the login does not go on: %d %s", honest.StatusCode, honest.code())
-			}
-			if row.then == spent && (honest.StatusCode != 400 || honest.code() != "transaction_spent") {
-				t.Errorf("A05: a second attempt: %d %s", honest.StatusCode, honest.code())
-			}
+			t.Run("A05_and_the_honest_answer_after_it", func(t *testing.T) {
+				honest := w.serve(a.callback().build())
+				if row.then == open && honest.StatusCode != 303 {
+					t.Errorf("the login does not go on: %d %s", honest.StatusCode, honest.code())
+				}
+				if row.then == spent && (honest.StatusCode != 400 || honest.code() != "transaction_spent") {
+					t.Errorf("a second attempt: %d %s", honest.StatusCode, honest.code())
+				}
+			})
 		})
 	}
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/twofold-auth/twofold/rp/optest"
 )
 
-// TestSessionSize is about cookies at the limits of browsers.
-func TestSessionSize(t *testing.T) {
+// TestG12_G13_SessionSize is about cookies at the limits of browsers.
+func TestG12_G13_SessionSize(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	login := func(size int) (*visitor, *reply) {
@@ -56,12 +56,14 @@ func TestSessionSize(t *testing.T) {
 			t.Errorf("G13: a cookie of %d bytes", len(pair))
 		}
 	}
-	_, rep := login(7000)
-	w.refused(rep, 500, "session_too_large")
+	for _, size := range []int{5200, 7000, 60_000} { // more than all cookies may take, than two can hold, than anybody sends
+		_, rep := login(size)
+		w.refused(rep, 500, "session_too_large")
+	}
 }
 
-// TestSessionAttributes looks at each Set-Cookie line (G17, G19, G33).
-func TestSessionAttributes(t *testing.T) {
+// TestG17_G18_G19_G33_I24_SessionAttributes looks at each Set-Cookie line. The app is on plain http here, behind a proxy.
+func TestG17_G18_G19_G33_I24_SessionAttributes(t *testing.T) {
 	t.Parallel()
 	for _, store := range storeKinds {
 		for mode, want := range map[rp.ResponseMode]string{rp.FormPost: "None", rp.Fragment: "Lax"} {

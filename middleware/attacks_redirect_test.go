@@ -196,11 +196,11 @@ func TestRequestTarget(t *testing.T) {
 	} {
 		t.Run("H20_"+name, header(name, value))
 	}
-	t.Run("H20_no_session_by_a_header", func(t *testing.T) {
+	t.Run("H20_H28_no_session_by_a_header", func(t *testing.T) {
 		w := *w
 		w.TB = t
 		for _, name := range []string{"X-User", "X_User", "X-Forwarded-User", "Remote-User", "X-Remote-User", "Authorization", "Oidc-Sub"} {
-			r := navigation("/private") // H28: nothing of a request but the sealed cookie says who it is from
+			r := navigation("/private") // nothing of a request but the sealed cookie says who it is from
 			r.Header.Set(name, "alice")
 			if rep := w.serve(r); rep.StatusCode != http.StatusFound {
 				t.Errorf("%s: %d", name, rep.StatusCode)

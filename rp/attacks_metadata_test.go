@@ -245,8 +245,8 @@ func TestProviderIsDownLater(t *testing.T) {
 	})
 }
 
-// F19: an evil provider that lists the honest one's keys gets nothing by it: iss is compared.
-func TestKeysOfAnotherProvider(t *testing.T) {
+// An evil provider that lists the honest one's keys gets nothing by it: iss is compared.
+func TestF19_KeysOfAnotherProvider(t *testing.T) {
 	t.Parallel()
 	honest, evil := evilWorld(t, nil)
 	keys := honest.op.JWKS()

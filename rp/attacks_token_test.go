@@ -430,13 +430,13 @@ func TestGrantedScope(t *testing.T) {
 }
 
 // D29 to D31 and D39: what the token endpoint gets, and nothing more.
-func TestWhatIsSentForACode(t *testing.T) {
+func TestD29_D30_D31_D33_D39_WhatIsSentForACode(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(s *setting) {
 		jar := &spyJar{}
 		s.rp.HTTPClient.Jar = jar
 	})
-	w.op.Fault(func(a *optest.Answer) { // D30: the provider does not list S256; D37: an endpoint that is only for mTLS
+	w.op.Fault(func(a *optest.Answer) { 
 		a.HTTPHeader.Set("Set-Cookie", "canary=1; Path=/")
 	})
 	_ = w.tokens(rp.AuthOptions{})
@@ -520,8 +520,8 @@ func anyValues(form url.Values) map[string]any {
 	return all
 }
 
-// D30, D37: metadata does not talk us out of PKCE, and brings us to no other endpoint than the one that we know.
-func TestMetadataDoesNotWeaken(t *testing.T) {
+// Metadata does not talk us out of PKCE, and brings us to no other endpoint than the one that we know.
+func TestD30_D37_MetadataDoesNotWeaken(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(s *setting) { s.rp.Discovery = rp.Lazy })
 	w.lie(pathMeta, func(a *optest.Answer) {

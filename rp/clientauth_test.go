@@ -122,7 +122,7 @@ func members(m map[string]any) []string {
 	return names
 }
 
-func TestD34_D36_what_an_assertion_says(t *testing.T) {
+func TestD34_D35_D36_what_an_assertion_says(t *testing.T) {
 	t.Parallel()
 	key := ecKey(t, elliptic.P256())
 	auth := rp.PrivateKeyJWT(key, "k")
@@ -143,7 +143,7 @@ func TestD34_D36_what_an_assertion_says(t *testing.T) {
 	}
 	_, again := assertionOf(t, auth, op)
 	if claims["jti"] == again["jti"] {
-		t.Error("D35: jti came twice")
+		t.Error("jti came twice")
 	}
 	_, other := assertionOf(t, auth.WithAudience(op.URL+"/oauth/token"), op)
 	if other["aud"] != op.URL+"/oauth/token" {
