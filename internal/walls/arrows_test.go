@@ -15,12 +15,23 @@ const module = "github.com/twofold-auth/twofold"
 // rooms lists what each package outside the standard library may import in its non-test files. A package that is not
 // listed may import nothing but the standard library; examples may import everything.
 var rooms = map[string][]string{
-	"verify":           {module + "/internal/restore", module + "/internal/strictjson"},
-	"internal/restore": {},
-	"internal/seal":    {},
-	"rp/optest":        {"github.com/go-jose/go-jose/v4"},
-	"middleware":       {module + "/rp", module + "/verify", module + "/internal/...", "github.com/gorilla/sessions", "golang.org/x/oauth2"},
-	"rp":               {module + "/verify", module + "/internal/...", "github.com/coreos/go-oidc/v3/oidc", "github.com/go-jose/go-jose/v4", "golang.org/x/oauth2"},
+	"verify":                         {module + "/internal/restore", module + "/internal/strictjson"},
+	"internal/restore":               {},
+	"internal/seal":                  {},
+	"rp/optest":                      {"github.com/go-jose/go-jose/v4"},
+	"middleware":                     {module + "/rp", module + "/verify", module + "/internal/...", "github.com/gorilla/sessions", "golang.org/x/oauth2"},
+	"middleware/redisstore":          stores("github.com/redis/go-redis/v9"),
+	"middleware/sqlstore":            stores(),
+	"middleware/storetest":           {module + "/middleware", "github.com/gorilla/sessions"},
+	"middleware/internal/lease":      {},
+	"middleware/internal/websession": {module + "/middleware", module + "/internal/seal", "github.com/gorilla/sessions"},
+	"internal/servertest":            {},
+	"rp":                             {module + "/verify", module + "/internal/...", "github.com/coreos/go-oidc/v3/oidc", "github.com/go-jose/go-jose/v4", "golang.org/x/oauth2"},
+}
+
+// stores lists what a session store may import beside its driver.
+func stores(driver ...string) []string {
+	return append(driver, module+"/middleware", module+"/middleware/internal/...", "github.com/gorilla/sessions")
 }
 
 func TestImportsPointOneWay(t *testing.T) {

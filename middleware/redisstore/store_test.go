@@ -178,7 +178,7 @@ func freePort(t *testing.T) string {
 	return port
 }
 
-func command(t *testing.T, ctx context.Context, s *servertest.Server, words ...string) { //nolint:revive // t comes first in helpers
+func command(t *testing.T, ctx context.Context, s *servertest.Server, words ...string) {
 	t.Helper()
 	if answer, err := s.Command(ctx, words...); err != nil || answer != "+OK" {
 		t.Fatalf("%v: %s %v", words, answer, err)

@@ -69,7 +69,7 @@ func (s *Store) migrate(ctx context.Context, tx *sql.Tx) error {
 		return err
 	}
 	var done int
-	if err := tx.QueryRowContext(ctx, "SELECT coalesce(max(step), 0) FROM "+table).Scan(&done); err != nil { //nolint:gosec // isName
+	if err := tx.QueryRowContext(ctx, "SELECT coalesce(max(step), 0) FROM "+table).Scan(&done); err != nil {
 		return err
 	}
 	steps := s.Migrations()

@@ -58,7 +58,7 @@ func saved(t *testing.T, s sessions.Store, r *http.Request, session *sessions.Se
 	t.Helper()
 	w := httptest.NewRecorder()
 	must(t, "Save", s.Save(r, w, session))
-	for _, c := range w.Result().Cookies() { //nolint:bodyclose // a recorder's body needs no closing
+	for _, c := range w.Result().Cookies() {
 		if c.Name == session.Name() {
 			return c
 		}
@@ -124,7 +124,7 @@ func webTampered(t *testing.T, _ Suite, open func() sessions.Store) {
 		last = "B"
 	}
 	for _, value := range []string{"", "x", cookie.Value + "A", cookie.Value[1:], "B" + cookie.Value[:len(cookie.Value)-2] + last, "../" + cookie.Value} {
-		wantNew(t, s, webName, &http.Cookie{Name: webName, Value: value})
+		wantNew(t, s, webName, &http.Cookie{Name: webName, Value: value}) //nolint:gosec // a request's cookie
 	}
 	wantValue(t, s, cookie, "x")
 }
@@ -132,7 +132,7 @@ func webTampered(t *testing.T, _ Suite, open func() sessions.Store) {
 func webOtherName(t *testing.T, _ Suite, open func() sessions.Store) {
 	s := open()
 	cookie := webSave(t, s, "x")
-	wantNew(t, s, "othername", &http.Cookie{Name: "othername", Value: cookie.Value})
+	wantNew(t, s, "othername", &http.Cookie{Name: "othername", Value: cookie.Value}) //nolint:gosec // a request's cookie
 }
 
 func webDelete(t *testing.T, _ Suite, open func() sessions.Store) {

@@ -66,6 +66,7 @@ func mutualExclusion(t *testing.T, _ Suite, open func() middleware.Locker) {
 			}
 			defer inside.Unlock()
 			entered++
+			<-time.After(2 * beat) // long enough for the others to come in, if they could
 		})
 	}
 	wg.Wait()

@@ -108,9 +108,11 @@ func open[S any](t *testing.T, f func(*testing.T) any) S {
 const (
 	shortLife = 500 * time.Millisecond // waited for
 	life      = time.Minute            // not waited for
-	patience  = 20 * time.Second       // longest wait for what must happen
 	beat      = 10 * time.Millisecond
 )
+
+// patience is the longest wait for what must happen.
+var patience = 20 * time.Second
 
 // unique returns a name that no other row has.
 func unique() string { return rand.Text() }

@@ -56,8 +56,8 @@ func latestTime(t *testing.T, _ Suite, open func() middleware.Tombstones) {
 	bury(t, one, tomb, login)
 	bury(t, two, tomb, login.Add(time.Second))
 	bury(t, one, tomb, login.Add(-time.Hour))
-	bury(t, two, tomb, login.Add(time.Second))
 	wantBuried(t, one, login.Add(time.Second), tomb)
+	bury(t, two, tomb, login.Add(time.Second))
 	wantBuried(t, two, login.Add(time.Second), tomb)
 }
 

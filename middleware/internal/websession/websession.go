@@ -86,7 +86,7 @@ func (w *Store) Load(r *http.Request, session *sessions.Session) error {
 		return nil // another's record, or a key that was retired
 	}
 	values := map[any]any{}
-	if err := gob.NewDecoder(bytes.NewReader(plain)).Decode(&values); err != nil {
+	if err := gob.NewDecoder(bytes.NewReader(plain)).Decode(&values); err != nil { //nolint:gosec // sealed by us
 		return fmt.Errorf("values of a session: %w", err)
 	}
 	session.ID, session.Values, session.IsNew = id, values, false
