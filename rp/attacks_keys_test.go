@@ -189,6 +189,22 @@ func TestRotation(t *testing.T) {
 			}
 		})
 	})
+	t.Run("F10_while_an_older_set_is_on_its_way", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, nil)
+			w.must(w.verifies())
+			q := w.request(rp.AuthOptions{})
+			p := w.answer(q)
+			w.lie(pathKeys, func(a *optest.Answer) { a.Delay = time.Second }) // the set is that of the request's time
+			var stranger sync.WaitGroup
+			stranger.Go(func() { _, _ = w.client.VerifyResponse(t.Context(), q, forged(p, "unknown")) })
+			synctest.Wait()
+			w.op.RotateKeys()
+			w.must(w.verifies())
+			stranger.Wait()
+			w.calls(pathKeys, 3)
+		})
+	})
 	t.Run("F10_between_the_two_ID_Tokens", func(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t, nil)
@@ -272,6 +288,30 @@ func TestRotation(t *testing.T) {
 			pass(time.Minute)
 			w.must(w.verifies())
 		})
+	})
+}
+
+// F09, E17: while the provider is down and the copies are due, each request would like to renew them: few do.
+func TestNoStormInAnOutage(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		q := w.request(rp.AuthOptions{})
+		p := w.answer(q)
+		_, err := w.client.VerifyResponse(t.Context(), q, p)
+		w.must(err)
+		pass(9 * time.Minute) // optest's sets are fresh for 5 minutes
+		w.op.Fault(status(503))
+		for range 50 {
+			for range 10 {
+				_, err := w.client.VerifyResponse(t.Context(), q, p)
+				w.must(err)
+			}
+			pass(time.Second)
+		}
+		if n := w.op.Calls(pathKeys) - 1; n < 2 || n > 10 {
+			t.Errorf("asked %d times in an outage of 50 seconds", n)
+		}
 	})
 }
 
