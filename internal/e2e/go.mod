@@ -3,9 +3,11 @@ module github.com/twofold-auth/twofold/internal/e2e
 go 1.26.0
 
 require (
+	github.com/boj/redistore v1.4.1
 	github.com/chromedp/cdproto v0.159.0
 	github.com/chromedp/chromedp v0.22.1
 	github.com/go-jose/go-jose/v4 v4.1.8
+	github.com/gomodule/redigo v1.9.2
 )
 
 require (
