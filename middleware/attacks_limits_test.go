@@ -56,7 +56,7 @@ func TestG12_G13_SessionSize(t *testing.T) {
 			t.Errorf("G13: a cookie of %d bytes", len(pair))
 		}
 	}
-	for _, size := range []int{6000, 7600, 60_000} { // more than all cookies may take, than two can hold, than anybody sends
+	for _, size := range []int{6200, 7600, 60_000} { // more than all cookies may take, than two can hold, than anybody sends
 		_, rep := login(size)
 		w.refused(rep, 500, "session_too_large")
 	}
