@@ -436,7 +436,7 @@ func TestD29_D30_D31_D33_D39_WhatIsSentForACode(t *testing.T) {
 		jar := &spyJar{}
 		s.rp.HTTPClient.Jar = jar
 	})
-	w.op.Fault(func(a *optest.Answer) { 
+	w.op.Fault(func(a *optest.Answer) {
 		a.HTTPHeader.Set("Set-Cookie", "canary=1; Path=/")
 	})
 	_ = w.tokens(rp.AuthOptions{})
