@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -104,6 +105,33 @@ func TestCallbackBrowser(t *testing.T) {
 		}
 		group.Wait()
 	})
+	// X25: different answers to one request race each other. One of them is the attempt, whoever sent it.
+	t.Run("X25_parallel_different_answers", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t)
+		a := w.visitor().answer("/auth/login", "")
+		replies := make([]*reply, 20)
+		var group sync.WaitGroup
+		for i := range replies {
+			group.Go(func() {
+				c := a.callback()
+				c.form.Set("x", strconv.Itoa(i))
+				replies[i] = w.serve(c.build())
+			})
+		}
+		group.Wait()
+		passed := 0
+		for _, rep := range replies {
+			if rep.StatusCode == 303 {
+				passed++
+				continue
+			}
+			w.refused(rep, 400, "transaction_spent")
+		}
+		if n := w.op.Calls("/oauth/token"); n != 1 || passed != 1 {
+			t.Errorf("%d pass, %d redemptions", passed, n)
+		}
+	})
 	t.Run("A49_reload_after_the_marker_is_over", func(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t)
@@ -202,6 +230,16 @@ func TestCallbackCookie(t *testing.T) {
 				t.Fatal(err)
 			}
 			plain[0]++
+			sealed, _ := box.Seal(plain, name(a))
+			return sealed
+		}},
+		// X24: sealed by the right key for the right name, but with the request of another state in it.
+		{"X24_transaction_of_another_state", func(t *testing.T, a *attempt) string {
+			box, other := insideBox(t, w, "transaction"), a.v.begin("/auth/login")
+			plain, err := box.Open(value(other), name(other))
+			if err != nil {
+				t.Fatal(err)
+			}
 			sealed, _ := box.Seal(plain, name(a))
 			return sealed
 		}},

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -197,6 +199,63 @@ func TestHook(t *testing.T) {
 			w.refused(w.serve(other.build()), 400, "transaction_spent")
 		})
 	}
+	// X26: the app decides for one user that the code is not spent.
+	t.Run("X26_hook_spends_no_code", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t, func(s *settings) {
+			s.auth.OnIdentity = func(l *middleware.Login) error { l.Exchange = middleware.ExchangeNever; return nil }
+			s.auth.OnTokens = func(*middleware.Login, *rp.Tokens) error { t.Error("OnTokens ran"); return nil }
+		})
+		v := w.visitor()
+		v.login("/auth/login", "")
+		if v.open("/private").who().Subject != "alice" {
+			t.Error("not logged in")
+		}
+		w.refused(v.open("/tokens"), 403, "no_tokens")
+		if n := w.op.Calls("/oauth/token"); n != 0 {
+			t.Errorf("%d redemptions", n)
+		}
+	})
+	// X27: with code token nobody is known before the exchange, and nobody can choose not to do it.
+	for name, choose := range map[string]middleware.ExchangeMode{"X27_control": middleware.ExchangeNow, "X27_too_late_to_choose": middleware.ExchangeNever} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, func(s *settings) {
+				s.rp.ResponseType = rp.CodeToken
+				s.auth.OnIdentity = func(l *middleware.Login) error {
+					if l.FrontChannel || l.IDToken.Subject != "alice" {
+						t.Errorf("FrontChannel %v", l.FrontChannel)
+					}
+					l.Exchange = choose
+					return nil
+				}
+			})
+			rep := w.visitor().answer("/auth/login", "").post()
+			if choose == middleware.ExchangeNow && rep.StatusCode == 303 {
+				return
+			}
+			w.refused(rep, 500, "exchange_mode")
+		})
+	}
+	// X28: the access token that came through the browser is never the session's.
+	t.Run("X28_front_channel_access_token", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t, func(s *settings) { s.rp.ResponseType = rp.CodeIDTokenToken })
+		w.page = func(rw http.ResponseWriter, r *http.Request) {
+			token, err := middleware.FromContext(r.Context()).Token(r.Context())
+			if err != nil || token.RefreshToken != "" {
+				t.Errorf("%v, or the refresh token is handed out", err)
+				return
+			}
+			rw.Header().Set("X-Same", strconv.FormatBool(token.AccessToken == r.URL.Query().Get("front")))
+		}
+		v := w.visitor()
+		a := v.answer("/auth/login", "")
+		a.post()
+		if rep := v.open("/tokens?front=" + url.QueryEscape(a.form.Get("access_token"))); a.form.Get("access_token") == "" || rep.Header.Get("X-Same") != "false" {
+			t.Errorf("%d, same: %q", rep.StatusCode, rep.Header.Get("X-Same"))
+		}
+	})
 	t.Run("D45_browser_leaves_during_the_exchange", func(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t)

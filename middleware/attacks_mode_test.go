@@ -78,8 +78,14 @@ func TestRepost(t *testing.T) {
 		again := a.callback()
 		again.form = formOf(t, rep)
 		again.header.Set("Sec-Fetch-Site", "same-origin")
-		if rep := w.serve(again.build()); rep.StatusCode != 303 || rep.Header.Get("Location") != "/private" {
+		rep = a.v.send(again.build())
+		if rep.StatusCode != 303 || rep.Header.Get("Location") != "/private" {
 			t.Errorf("%d %s", rep.StatusCode, rep.code())
+		}
+		reload := a.callback() // of the provider's POST, which had no marker
+		reload.header.Set("Cookie", a.v.header("x"))
+		if rep := w.serve(reload.build()); rep.StatusCode != 303 || rep.Header["Set-Cookie"] != nil {
+			t.Errorf("reload: %d %s", rep.StatusCode, rep.code())
 		}
 	})
 	t.Run("A50_no_second_round", func(t *testing.T) {

@@ -186,6 +186,8 @@ func TestRenewedCookies(t *testing.T) {
 	})
 	t.Run("G28_a_page_with_a_session_is_private", func(t *testing.T) {
 		show(whoami)
+		v := w.visitor()
+		v.login("/auth/login", "") // nothing is renewed
 		for _, path := range []string{"/", "/private", "/tokens"} {
 			rep := v.clone().open(path)
 			if cc := rep.Header.Get("Cache-Control"); cc != "private, no-store" || rep.Header.Get("Vary") != "Cookie" {

@@ -218,7 +218,7 @@ func (a *Auth) withoutTokens(w http.ResponseWriter, r *http.Request, s *Session,
 	var e *Error
 	switch {
 	case errors.Is(err, ErrLoginRequired), errors.Is(err, ErrNoSession):
-		if a.justStarted(s) { // the provider gave tokens that were over when they came
+		if a.justStarted(s) && classify(r.Method, r.Header) == navPage { // the provider gave tokens that were over when they came
 			e = fail(codeLoginLoop, err)
 			break
 		}

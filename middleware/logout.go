@@ -26,11 +26,15 @@ func (a *Auth) Logout(w http.ResponseWriter, r *http.Request) error {
 	if s := a.Session(r.Context()); s != nil && s.state.test == nil {
 		return a.logout(w, r, c, s.state.record())
 	}
-	rec, _ := a.store.load(r.Context(), c) // without it nothing is revoked
+	rec, err := a.store.load(r.Context(), c)
+	if errors.Is(err, ErrNoSession) { // its name in the cookie is a stranger's to choose: nothing of it is kept
+		a.clear(w, r, c)
+		return nil
+	}
 	return a.logout(w, r, c, rec)
 }
 
-// logout ends the session of this browser; rec is nil if it cannot be read.
+// logout ends the session of this browser; rec is nil if the store is down, and then nothing is revoked.
 func (a *Auth) logout(w http.ResponseWriter, r *http.Request, c cookies, rec *record) error {
 	var err error
 	last := a.newest(rec)
@@ -38,13 +42,18 @@ func (a *Auth) logout(w http.ResponseWriter, r *http.Request, c cookies, rec *re
 		err = a.end(r.Context(), handle, eventLogout)
 	}
 	a.revoke(r.Context(), last)
+	a.clear(w, r, c)
+	return err
+}
+
+// clear drops what this browser has of us, and what this request has of a session.
+func (a *Auth) clear(w http.ResponseWriter, r *http.Request, c cookies) {
 	if s := a.Session(r.Context()); s != nil {
 		s.state.leave()
 	}
 	h := w.Header()
 	addCookies(h, a.names.dropSession())
 	addCookies(h, a.dropTransactions(c))
-	return err
 }
 
 // newest is the record that has taken rec's place, as far as this process knows.
@@ -102,7 +111,9 @@ func (a *Auth) logoutRoute(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	hint := a.hint(rec)
-	if err := a.logout(w, r, c, rec); err != nil {
+	if rec == nil {
+		a.clear(w, r, c)
+	} else if err := a.logout(w, r, c, rec); err != nil {
 		a.storeDown(w, r, err)
 		return
 	}
