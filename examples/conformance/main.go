@@ -8,7 +8,8 @@
 //	go run ./examples/conformance
 //
 // A setting that is missing, malformed or asks for what the library does not do is named in one line, and the exit
-// status is 64. Nothing is asked of the provider before a route needs it. SIGTERM ends the program at once.
+// status is 64. Nothing is asked of the provider, or of the session store, before a route needs it: while one is down,
+// the routes that need it answer 503. SIGTERM ends the program at once.
 //
 // # Environment
 //
@@ -28,6 +29,7 @@
 //	RP_RESOURCE_URL     what GET /resource fetches with the access token
 //	RP_POST_LOGOUT_REDIRECT_URI  empty or RP_BASE_URL/logged-out
 //	RP_EXCHANGE         now (also if empty), never
+//	RP_STORE            where sessions are: sealed cookies (empty), redis://…, postgres://… (the tables are made)
 //	RP_CA_FILE          a CA to trust beside the system's
 package main
 
@@ -42,6 +44,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -81,29 +84,42 @@ type program struct {
 	client   *rp.Client
 	auth     *middleware.Auth
 	log      *slog.Logger
+	closers  []func() // in the order of their making
 }
 
 // newProgram makes no request: with lazy discovery a bad or absent provider stops nothing here, so every error is about
 // the settings.
-func newProgram(env func(string) string, log *slog.Logger) (*program, error) {
-	s, err := parse(env)
+func newProgram(env func(string) string, log *slog.Logger) (_ *program, err error) {
+	p := &program{log: log}
+	defer func() {
+		if err != nil {
+			p.close()
+		}
+	}()
+	if p.settings, err = parse(env); err != nil {
+		return nil, err
+	}
+	s := p.settings
+	s.client.Logger = log
+	if p.client, err = rp.New(context.Background(), s.client); err != nil {
+		return nil, named(err)
+	}
+	p.closers = append(p.closers, func() { _ = p.client.Close() })
+	store, closeStore, err := s.store.open()
+	if err != nil {
+		return nil, &settingError{Name: "RP_STORE", Text: err.Error()}
+	}
+	p.closers = append(p.closers, closeStore)
+	key := make([]byte, 32)
+	_, _ = rand.Read(key) // never fails
+	p.auth, err = middleware.New(middleware.Config{
+		Client: p.client, Keys: [][]byte{key}, Store: store, Exchange: s.exchange, AuthOptions: s.options, Logger: log, Observe: note,
+	})
 	if err != nil {
 		return nil, err
 	}
-	s.client.Logger = log
-	client, err := rp.New(context.Background(), s.client)
-	if err != nil {
-		return nil, named(err)
-	}
-	key := make([]byte, 32)
-	_, _ = rand.Read(key) // never fails
-	auth, err := middleware.New(middleware.Config{
-		Client: client, Keys: [][]byte{key}, Exchange: s.exchange, AuthOptions: s.options, Logger: log, Observe: note,
-	})
-	if err != nil {
-		return nil, errors.Join(err, client.Close())
-	}
-	return &program{settings: s, client: client, auth: auth, log: log}, nil
+	p.closers = append(p.closers, func() { _ = p.auth.Close() })
+	return p, nil
 }
 
 // settingOf says which setting a field of rp.Config comes from.
@@ -123,8 +139,9 @@ func named(err error) error {
 }
 
 func (p *program) close() {
-	_ = p.auth.Close()
-	_ = p.client.Close()
+	for _, end := range slices.Backward(p.closers) {
+		end()
+	}
 }
 
 // serve listens until ctx ends. What is under way then is cut off: whoever sends SIGTERM does not want to wait.

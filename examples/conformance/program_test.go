@@ -349,7 +349,6 @@ func TestConformance_userinfo_none_asks_nobody(t *testing.T) {
 	w.status("/userinfo", http.StatusNotFound)
 	w.status("/resource", http.StatusNotFound)
 	w.status("/register", http.StatusNotFound)
-	w.status("/frontchannel-logout", http.StatusNotFound)
 	if w.op.Calls("/userinfo") != 0 {
 		t.Error("userinfo was asked")
 	}

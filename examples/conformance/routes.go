@@ -17,7 +17,7 @@ import (
 var errUserInfoOff = errors.New("RP_USERINFO is none")
 
 // routes adds what a suite looks at to the routes of the middleware: /login, /callback, /logout, /logged-out,
-// /initiate and /jwks.
+// /initiate, /jwks, /frontchannel-logout and /backchannel-logout.
 func (p *program) routes() http.Handler {
 	mux := http.NewServeMux()
 	p.auth.Register(mux)

@@ -25,6 +25,7 @@ type settings struct {
 	exchange middleware.ExchangeMode
 	userInfo bool
 	resource string // "" is none
+	store    storeSetting
 }
 
 // settingError names the setting that is missing, malformed or not supported.
@@ -64,8 +65,7 @@ func (e *environment) oneOf(name string, values ...string) string {
 	return v
 }
 
-// off refuses a feature that the library does not have: only "" and the given values mean that nobody asks for it. The
-// value is not printed: a store's URL may hold a password.
+// off refuses a feature that the library does not have: only "" and the given values mean that nobody asks for it.
 func (e *environment) off(name string, values ...string) {
 	if v := e.get(name); v != "" && !slices.Contains(values, v) {
 		e.fail(name, "not supported")
@@ -96,6 +96,7 @@ func parse(get func(string) string) (*settings, error) {
 	s.userInfo = e.oneOf("RP_USERINFO", "none", "bearer_header", "bearer_body") != "none"
 	s.options = e.authOptions()
 	s.exchange = e.exchange(s.client.ResponseType)
+	s.store = e.store()
 	return s, e.err
 }
 
@@ -112,7 +113,6 @@ func (e *environment) refuseUnsupported() {
 	e.off("RP_ID_TOKEN_ENC_ALG")
 	e.off("RP_ID_TOKEN_ENC_KEY_ID")
 	e.off("RP_PROFILE")
-	e.off("RP_STORE")
 }
 
 func (e *environment) listen() string {

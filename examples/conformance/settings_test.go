@@ -137,8 +137,13 @@ func TestParse_refuses_what_is_not_supported_or_malformed_by_name(t *testing.T) 
 		{map[string]string{"RP_EXCHANGE": "on_demand"}, "RP_EXCHANGE"},
 		{map[string]string{"RP_EXCHANGE": "later"}, "RP_EXCHANGE"},
 		{map[string]string{"RP_EXCHANGE": "never", "RP_RESPONSE_TYPE": "code token"}, "RP_EXCHANGE"},
-		{map[string]string{"RP_STORE": "redis://localhost"}, "RP_STORE"},
-		{map[string]string{"RP_STORE": "postgres://localhost"}, "RP_STORE"},
+		{map[string]string{"RP_STORE": "memory"}, "RP_STORE"},
+		{map[string]string{"RP_STORE": "mysql://localhost/app"}, "RP_STORE"},
+		{map[string]string{"RP_STORE": "redis:localhost"}, "RP_STORE"},
+		{map[string]string{"RP_STORE": "redis://localhost/first"}, "RP_STORE"},
+		{map[string]string{"RP_STORE": "redis://localhost?no_such_option=1"}, "RP_STORE"},
+		{map[string]string{"RP_STORE": "postgres://localhost:port/app"}, "RP_STORE"},
+		{map[string]string{"RP_STORE": "postgres://user:hunter2@localhost/app?sslmode=perhaps"}, "RP_STORE"},
 		{map[string]string{"RP_CA_FILE": "/does/not/exist"}, "RP_CA_FILE"},
 		{map[string]string{"RP_CA_FILE": ec}, "RP_CA_FILE"},
 	}
@@ -162,6 +167,10 @@ func TestParse_accepts(t *testing.T) {
 		name, value string
 		is          func(*settings) bool
 	}{
+		{"RP_STORE", "", func(s *settings) bool { return s.store == storeSetting{} }},
+		{"RP_STORE", "redis://:pass@127.0.0.1:1/2", func(s *settings) bool { return s.store.redis.DB == 2 && s.store.postgres == nil }},
+		{"RP_STORE", "rediss://127.0.0.1:1", func(s *settings) bool { return s.store.redis.TLSConfig != nil }},
+		{"RP_STORE", "postgres://app@127.0.0.1:1/db?sslmode=disable", func(s *settings) bool { return s.store.postgres.Database == "db" }},
 		{"RP_RESPONSE_TYPE", "token id_token code", func(s *settings) bool { return s.client.ResponseType == rp.CodeIDTokenToken }},
 		{"RP_RESPONSE_TYPE", "", func(s *settings) bool { return s.client.ResponseType == rp.CodeIDToken }},
 		{"RP_RESPONSE_TYPE", "id_token", func(s *settings) bool { return s.client.ResponseType == rp.ImplicitIDToken }},
