@@ -36,6 +36,7 @@ type outcome struct {
 	to       rp.Redirect // the next authorization request, of a Challenge
 	lines    []string    // Set-Cookie
 	err      *Error
+	again    bool // nothing was tried: the same answer may come again
 }
 
 func (o outcome) empty() bool {
@@ -213,7 +214,10 @@ func (a *Auth) attempt(w http.ResponseWriter, r *http.Request, p response) {
 		return
 	}
 	if first {
-		result := a.settle(r, p)
+		result := a.sharedSettle(r, p)
+		if result.again {
+			result.err.RetryURL = a.LoginURL(p.t.returnTo)
+		}
 		a.attempts.finish(at, result, a.config.Now())
 		a.conclude(w, r, result)
 		return

@@ -13,8 +13,11 @@ import (
 	"github.com/twofold-auth/twofold/middleware"
 )
 
-// errDown is what a fleetStore says that is down.
-var errDown = errors.New("connection refused")
+// What a fleetStore says that is down, or whose answer does not arrive.
+var (
+	errDown        = errors.New("connection refused")
+	errStoreAnswer = errors.New("connection reset by peer")
+)
 
 // fleetStore is a SessionStore, SessionLister, Locker and Tombstones in memory, as instances share one. It can be down,
 // and it counts.
@@ -29,6 +32,7 @@ type fleetStore struct {
 	calls    map[string]int
 	down     map[string]bool // by method; "" is all of them
 	before   func(method string)
+	lost     int // so many writes happen, and their answers are lost
 }
 
 type fleetSession struct {
@@ -157,6 +161,10 @@ func (f *fleetStore) Put(ctx context.Context, id string, data []byte, o middlewa
 	}
 	f.version++
 	f.sessions[id] = &fleetSession{slices.Clone(data), f.version, f.now().Add(o.TTL), slices.Clone(o.Tombs)}
+	if f.lost > 0 {
+		f.lost--
+		return 0, errStoreAnswer
+	}
 	return f.version, nil
 }
 

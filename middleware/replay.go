@@ -65,6 +65,9 @@ func (s *attempts) finish(at *attempt, result outcome, now time.Time) {
 	s.mu.Lock()
 	at.result, at.until = result, now.Add(shareFor)
 	s.shared = append(s.shared, at)
+	if result.again {
+		delete(s.known, at.key)
+	}
 	s.mu.Unlock()
 	close(at.done)
 }
@@ -86,7 +89,9 @@ func (s *attempts) sweep(now time.Time) (evicted bool) {
 			break
 		}
 		evicted = evicted || !over
-		delete(s.known, oldest.key)
+		if s.known[oldest.key] == oldest {
+			delete(s.known, oldest.key)
+		}
 		s.queue = s.queue[1:]
 	}
 	for len(s.shared) > 0 && (!now.Before(s.shared[0].until) || len(s.shared) > maxShared) {
