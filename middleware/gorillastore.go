@@ -268,7 +268,7 @@ func (h headerSink) cookie(name string) (string, error) {
 		if !ok {
 			continue
 		}
-		if value == "" || len(value) > maxInner || strings.ContainsAny(value, "\" ,\\") {
+		if value == "" || len(value) > maxInner || strings.ContainsFunc(value, notCookieOctet) {
 			return "", fmt.Errorf("the store's name of a session takes %d bytes of cookie; "+
 				"a store that keeps the session itself in a cookie is no use here: leave Config.Store nil", len(value))
 		}
@@ -276,6 +276,9 @@ func (h headerSink) cookie(name string) (string, error) {
 	}
 	return "", fmt.Errorf("%w: Save has set no cookie", errStore)
 }
+
+// notCookieOctet tells if a character cannot stand in a cookie's value (RFC 6265 section 4.1.1).
+func notCookieOctet(c rune) bool { return c <= ' ' || c >= 0x7f || strings.ContainsRune(`",;\`, c) }
 
 // probe proves that the store keeps 8 KB, gives them back, and tells a missing session from a broken store.
 func (s *gorillaStore) probe() error {
