@@ -38,7 +38,9 @@ func TestBackchannelLogout(t *testing.T) {
 			w.op.SetLogoutURLs(w.base+"/backchannel-logout", "")
 			w.status("/protected", http.StatusOK)
 			for _, body := range []url.Values{
-				{}, {"logout_token": {"x.y.z"}}, {"logout_token": {optest.Tamper(w.op.LogoutToken(map[string]any{"sid": w.sid()}))}},
+				{},
+				{"logout_token": {"x.y.z"}},
+				{"logout_token": {optest.Tamper(w.op.LogoutToken(map[string]any{"sid": w.sid()}))}},
 				{"logout_token": {w.op.LogoutToken(map[string]any{"sid": w.sid(), "iat": time.Now().Add(-time.Hour).Unix()})}},
 				{"logout_token": {w.op.LogoutToken(map[string]any{"sid": w.sid(), "nonce": "n"})}},
 			} {

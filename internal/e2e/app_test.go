@@ -29,6 +29,7 @@ type options struct {
 	host       string         // the provider's; "" is certified
 	method     string         // token_endpoint_auth_method; "" is client_secret_basic
 	metadata   map[string]any // further client metadata at the provider
+	logouts    bool           // the provider tells the app of logouts
 	client     func(*rp.Config)
 	middleware func(*middleware.Config)
 }
@@ -67,6 +68,9 @@ func (w *world) app(t *testing.T, name string, o options) *app {
 	name = w.apps.unique(name)
 	a := &app{t: t, w: w, name: name, url: w.apps.url(name), host: o.host}
 	auth, metadata := credentials(t, o.method)
+	if o.logouts {
+		metadata["backchannel_logout_uri"], metadata["backchannel_logout_session_required"] = a.url+"/auth/backchannel-logout", true
+	}
 	config := rp.Config{
 		Issuer: w.provider.issuers[o.host], ClientID: name, ClientAuth: auth,
 		RedirectURL: a.url + "/auth/callback", PostLogoutRedirectURL: a.url + "/auth/logged-out",

@@ -19,6 +19,7 @@ import (
 type authority struct {
 	pool        *x509.CertPool
 	server      tls.Certificate
+	root        string // PEM
 	certificate string // PEM
 	key         string // PEM, PKCS #8
 }
@@ -69,6 +70,7 @@ func assemble(rootDER, leafDER []byte, key *ecdsa.PrivateKey) (*authority, error
 	a := &authority{
 		pool:        x509.NewCertPool(),
 		server:      tls.Certificate{Certificate: [][]byte{leafDER, rootDER}, PrivateKey: key, Leaf: leaf},
+		root:        string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: rootDER})),
 		certificate: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: leafDER})),
 		key:         string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})),
 	}

@@ -5,7 +5,7 @@
 // Its control server takes clients (PUT /clients/HOST with the metadata as JSON) and answers GET /calls with all that
 // reached the providers: the tests count calls to the token endpoint and look at what was sent with them.
 import { createServer as createControl } from 'node:http';
-import { createServer } from 'node:https';
+import { createServer, request as open } from 'node:https';
 import { once } from 'node:events';
 import { Provider, interactionPolicy } from 'oidc-provider';
 
@@ -23,6 +23,18 @@ const page = (title, body) => `<!DOCTYPE html><html lang="en"><head><meta charse
 <meta name="viewport" content="width=device-width"></head><body><h1>${title}</h1>${body}</body></html>`;
 const escape = (s) => String(s).replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
 
+// send is the provider's way to the apps, instead of fetch: as for Chromium and the relying party, every name is this
+// machine, and the test authority is the only one that counts.
+const send = (url, { method = 'GET', headers, body, signal }) => new Promise((resolve, reject) => {
+  const lookup = (host, o, done) => (o.all ? done(null, [{ address: '127.0.0.1', family: 4 }]) : done(null, '127.0.0.1', 4));
+  const request = open(url, { method, headers: Object.fromEntries(headers), ca: config.ca, signal, lookup }, async (answer) => {
+    const chunks = await Array.fromAsync(answer);
+    resolve(new Response(chunks.length ? Buffer.concat(chunks) : null, { status: answer.statusCode, headers: answer.headers }));
+  });
+  request.on('error', reject);
+  request.end(body && String(body));
+});
+
 // settings turns an entry of the configuration into oidc-provider's. What is not named keeps the provider's default.
 function settings(entry) {
   return {
@@ -35,6 +47,7 @@ function settings(entry) {
     conformIdTokenClaims: false, // the claims of scopes are in the ID Token too, as at Auth0 and Entra ID
     extraParams: ['audience', 'organization'],
     discovery: entry.discovery,
+    fetch: send,
     enabledJWA: { idTokenSigningAlgValues: ['RS256', 'PS256', 'ES256', 'EdDSA', 'HS256'] },
     pkce: { required: () => true },
     rotateRefreshToken: true,
@@ -54,6 +67,7 @@ function settings(entry) {
     features: {
       devInteractions: { enabled: false },
       claimsParameter: { enabled: true },
+      backchannelLogout: { enabled: true },
       rpInitiatedLogout: {
         enabled: true,
         logoutSource: (ctx, form) => {
@@ -106,7 +120,7 @@ async function outcome(provider, details, fields) {
   return { consent: { grantId: await grant.save() } };
 }
 
-// record keeps what the tests ask about a call to the token endpoint. It holds no secret.
+// record keeps what the tests ask about a call to the token endpoint, and who heard of a logout. It holds no secret.
 function record(provider) {
   const note = (ctx, error) => {
     const body = ctx.oidc.body ?? {};
@@ -123,6 +137,8 @@ function record(provider) {
   };
   provider.on('grant.success', (ctx) => note(ctx));
   provider.on('grant.error', note);
+  provider.on('backchannel.success', (ctx, client) => { (ctx.req.call.told ??= []).push(client.clientId); });
+  provider.on('backchannel.error', (ctx, error, client) => { (ctx.req.call.deaf ??= []).push(`${client.clientId}: ${error.cause ?? error}`); });
   provider.on('server_error', (ctx, error) => console.error(error));
 }
 

@@ -43,12 +43,13 @@ type call struct {
 	Query                 map[string]string
 	Bearer                bool // an Authorization header with a Bearer token
 	Status                int
-	Grant, Client, Method string // token endpoint only, as is everything below
+	Grant, Client, Method string // token endpoint only, as is what follows, to Assertion
 	Authorization         string // the scheme
 	Parameters            []string
 	Error, Description    string
 	Refresh               bool // the answer has a refresh token
 	Assertion             map[string]any
+	Told, Deaf            []string // end of a session: clients that took the logout token, and the others
 }
 
 // node is the Node.js that runs the provider: the one of this directory's node_modules, else the machine's.
@@ -83,7 +84,7 @@ func newProvider(a *authority, resources map[string]any) (*provider, error) {
 		return nil, err
 	}
 	config, err := json.Marshal(map[string]any{
-		"cert": a.certificate, "key": a.key, "jwks": keys, "resources": resources,
+		"ca": a.root, "cert": a.certificate, "key": a.key, "jwks": keys, "resources": resources,
 		"providers": []any{
 			map[string]any{"host": certified, "path": ""},
 			map[string]any{"host": auth0, "path": "/", "refreshWithoutConsent": true, "discovery": map[string]any{
@@ -168,6 +169,15 @@ func (p *provider) logouts(t *testing.T, site string) []call {
 	return slices.DeleteFunc(p.all(t), func(c call) bool {
 		return c.Path != "/logout" || !strings.HasPrefix(c.Query["post_logout_redirect_uri"], site+"/")
 	})
+}
+
+// told lists the clients that took a logout token.
+func (p *provider) told(t *testing.T) (took, not []string) {
+	t.Helper()
+	for _, c := range p.all(t) {
+		took, not = append(took, c.Told...), append(not, c.Deaf...)
+	}
+	return took, not
 }
 
 func (p *provider) all(t *testing.T) []call {
