@@ -58,7 +58,7 @@ func (p plan) start(ctx context.Context) (f *fleet, err error) {
 	f.op = p.newProvider(f)
 	f.serve(ctx, back, f.op)
 	f.serve(ctx, front, f.balancer.handler())
-	if f.store, f.redis, f.what, err = startRedis(); err != nil {
+	if f.store, f.redis, f.what, err = startRedis(); err != nil { //nolint:contextcheck // it lives until Stop
 		return nil, err
 	}
 	return f, f.startInstances(settings{

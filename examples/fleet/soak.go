@@ -62,7 +62,7 @@ func runSoak(ctx context.Context, w io.Writer, p soakPlan) (err error) {
 	began := time.Now()
 	s.fill(ctx)
 	s.use(ctx, p.length/10) // connections and caches are there after that
-	_, _ = fmt.Fprintf(w, "All logged in after %v.\n", time.Now().Sub(began).Round(time.Second))
+	_, _ = fmt.Fprintf(w, "All logged in after %v.\n", time.Since(began).Round(time.Second))
 	for i, part := range []time.Duration{0, p.length * 9 / 20, p.length * 9 / 20} {
 		s.use(ctx, part)
 		if s.figures[i], err = s.measure(ctx); err != nil {
@@ -73,7 +73,7 @@ func runSoak(ctx context.Context, w io.Writer, p soakPlan) (err error) {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	return s.report(w, time.Now().Sub(began))
+	return s.report(w, time.Since(began))
 }
 
 func newSoak(f *fleet, p soakPlan) *soak {
