@@ -37,7 +37,9 @@ func (a *Auth) sharedSettle(r *http.Request, p response) outcome {
 	case err == nil:
 		return o
 	case errors.Is(err, errSpent):
-		return outcome{err: fail(codeTransactionSpent, err)}
+		e := fail(codeTransactionSpent, err)
+		e.RetryURL = a.LoginURL(p.t.returnTo)
+		return outcome{err: e, lines: []string{dropCookie(p.name, a.transactionSite())}}
 	case !errors.Is(err, ErrNoSession):
 		return outcome{err: fail(codeSessionStore, err), again: true}
 	}

@@ -117,7 +117,7 @@ type Auth struct {
 
 // boxes seal, one key for each purpose.
 type boxes struct {
-	transaction, done, logout, identity, tokens, handle, stored, storedTokens, answer *seal.Box
+	transaction, done, logout, identity, tokens, handle, stored, storedTokens, answer, grant *seal.Box
 
 	signCSRF  func(sessionID string) string
 	checkCSRF func(sessionID, mac string) bool
@@ -263,6 +263,7 @@ func (a *Auth) setBoxes(keys [][]byte, owner string) error {
 	for purpose, box := range map[string]**seal.Box{
 		"transaction": &b.transaction, "done": &b.done, "logout": &b.logout, "identity": &b.identity, "tokens": &b.tokens,
 		"session handle": &b.handle, "stored session": &b.stored, "stored tokens": &b.storedTokens, "stored answer": &b.answer,
+		"stored grant": &b.grant,
 	} {
 		if *box, err = ring.Box(purpose); err != nil {
 			return err

@@ -47,6 +47,9 @@
 // answers 503 with Retry-After until it is back. What the provider has given in that moment is offered to the store
 // again.
 //
+// [Session.Grant] moves the refresh token into a record of its own for workers, which [Auth.Offline] reads and refreshes:
+// the session's logout does not end it, [Auth.EndGrant] does.
+//
 // Sealed cookies and plain gorilla stores refresh once in a process, hand the result for a minute to requests that still
 // bring the old cookies, and know nothing of other processes: two instances may spend the same refresh token, which
 // providers that rotate them strictly answer by ending the session. Route a user to one instance, or use a SessionStore.
@@ -81,6 +84,7 @@
 //   - login_started, login (with the ID Token's receipt), login_repeated (a reload of the callback)
 //   - refused: a request was answered with an [Error], whose Code and Reference it has
 //   - refreshed, userinfo: the provider was asked; Err if in vain
+//   - granted: a session's refresh token became a grant for workers
 //   - logout, session_ended: by the user; by a new login, or because a refreshed ID Token was not believed
 //   - backchannel_logout, frontchannel_logout: the provider ended sessions; Err if a request of its was refused
 //   - revoked: the provider was asked to revoke a session's tokens; Err if in vain

@@ -161,6 +161,7 @@ const (
 	eventSessionEnded  = "session_ended"
 	eventLogout        = "logout"
 	eventMemoryFull    = "memory_full"
+	eventGranted       = "granted"
 	eventNotRenewed    = "not_renewed"
 	eventRevoked       = "revoked"
 	eventLogoutToken   = "backchannel_logout"

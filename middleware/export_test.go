@@ -89,7 +89,7 @@ func Codes() []string { return slices.Sorted(maps.Keys(statuses)) }
 
 func Events() []string {
 	return []string{
-		eventLogoutToken, eventFrame, eventLogin, eventLoginRepeated, eventLoginStarted, eventLogout, eventMemoryFull, eventNotRenewed,
+		eventLogoutToken, eventFrame, eventGranted, eventLogin, eventLoginRepeated, eventLoginStarted, eventLogout, eventMemoryFull, eventNotRenewed,
 		eventRefreshed, eventRefused, eventRevoked, eventSessionEnded, eventUserInfo,
 	}
 }

@@ -107,13 +107,6 @@ func (f *fleetStore) count(methods ...string) (n int) {
 	return n
 }
 
-// size is how many sessions and other records there are.
-func (f *fleetStore) size() int {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return len(f.sessions)
-}
-
 func (f *fleetStore) live(id string) *fleetSession {
 	s := f.sessions[id]
 	if s == nil || !f.now().Before(s.until) {

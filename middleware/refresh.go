@@ -253,6 +253,7 @@ type renewalKind uint8
 const (
 	renewTokens renewalKind = iota + 1
 	renewUserInfo
+	renewGrant
 )
 
 // renew does a renewal, once for all who want a renewal of this session at the same time, and returns what came of

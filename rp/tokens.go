@@ -38,6 +38,18 @@ func (t *Tokens) OAuth2() *oauth2.Token {
 	return token.WithExtra(map[string]any{"scope": t.scope})
 }
 
+// WithoutRefreshToken returns a copy that cannot be refreshed, and with which [Client.Revoke] ends the access token alone:
+// for who hands the refresh token to somebody else.
+func (t *Tokens) WithoutRefreshToken() *Tokens {
+	next := &Tokens{
+		verified: t.verified, renewed: t.renewed, binding: t.binding, token: t.token, scope: t.scope, login: t.login, diff: t.diff,
+	}
+	next.token.RefreshToken = ""
+	next.idToken.copyOf(&t.idToken)
+	next.first.copyOf(&t.first)
+	return next
+}
+
 // IDToken returns the newest ID Token: the second one, or that of the last refresh which brought one.
 func (t *Tokens) IDToken() *IDToken { return t.idToken.get(unpackToken) }
 
@@ -90,6 +102,11 @@ type heldToken struct {
 }
 
 func (h *heldToken) set(t *verify.IDToken) { h.parsed.Store(t) }
+
+func (h *heldToken) copyOf(other *heldToken) {
+	h.packed = other.packed
+	h.parsed.Store(other.parsed.Load())
+}
 
 // get returns the token, nil if there is none. What cannot be unpacked was not written by Bytes; ParseTokens says that
 // its input is believed.
