@@ -136,11 +136,14 @@ func eventually(t *testing.T, what string, happened func() bool) {
 	}
 }
 
+// slack is by how much two clocks may disagree about a short life.
+const slack = 10 * time.Millisecond
+
 // endsAfter waits until gone reports true, and fails if that is earlier than life after begun.
 func endsAfter(t *testing.T, begun time.Time, life time.Duration, what string, gone func() bool) {
 	t.Helper()
 	eventually(t, what, gone)
-	if took := now().Sub(begun); took < life {
+	if took := now().Sub(begun); took < life-slack {
 		t.Errorf("%s after %v, want at least %v", what, took, life)
 	}
 }
