@@ -174,7 +174,27 @@ func (r *rehearsal) killRedis() bool {
 	if err := r.fleet.store.Start(); err != nil {
 		return r.That(err.Error(), false)
 	}
-	return r.That("it starts again: all three are logged in as before", r.all(3)) && ok
+	return r.That("it starts again, the instances find it, and all three are logged in as before", r.found() && r.all(3)) && ok
+}
+
+// found waits until every instance has found Redis again; go-redis looks once a second.
+func (r *rehearsal) found() bool {
+	ctx, cancel := context.WithTimeout(r.Context(), 10*time.Second)
+	defer cancel()
+	pause := time.NewTicker(50 * time.Millisecond)
+	defer pause.Stop()
+	for good := 0; good < len(names); {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-pause.C:
+		}
+		good++
+		if r.script("/me") == http.StatusServiceUnavailable {
+			good = 0
+		}
+	}
+	return true
 }
 
 func refusedForNow(p *optest.Page, base string) bool {
