@@ -6,6 +6,7 @@ import (
 	"crypto/subtle"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"time"
@@ -158,7 +159,7 @@ func (a *Auth) pending(r *http.Request, form url.Values) (name, value string, e 
 	case !ok && c.has(name):
 		return "", "", fail(codeTransactionInvalid, errors.New("the cookie is there twice"))
 	case !ok:
-		return "", "", fail(codeTransactionMissing, nil)
+		return "", "", fail(codeTransactionMissing, fmt.Errorf("none of the %d login cookies that came is this one's", a.transactions(c)))
 	}
 	return name, value, nil
 }
@@ -259,7 +260,7 @@ func (a *Auth) settle(r *http.Request, p response) (o outcome) {
 			return
 		}
 		if o.err.RetryURL == "" {
-			o.err.RetryURL = a.LoginURL(p.t.returnTo)
+			o.err.RetryURL = a.retryURL(o.err, p.t.returnTo)
 		}
 		o.lines = append(o.lines, dropCookie(p.name, a.transactionSite()))
 	}()
@@ -287,6 +288,17 @@ func (a *Auth) settle(r *http.Request, p response) (o outcome) {
 	receipt := l.newest().Receipt()
 	a.observe(ctx, rp.Event{Name: eventLogin, Took: a.config.Now().Sub(began), Receipt: &receipt})
 	return outcome{location: p.t.returnTo, lines: append(lines, marker...)}
+}
+
+// retryURL leads on from a login that failed. An account that is not accepted would come again by itself, from the
+// provider's session: there the user must be able to choose another.
+func (a *Auth) retryURL(e *Error, returnTo string) string {
+	var provider *rp.Error
+	denied := errors.As(e.Err, &provider) && provider.StatusCode == 0 && provider.Code == "access_denied"
+	if denied || e.Code == codeRefused {
+		return a.switchURL(returnTo)
+	}
+	return a.LoginURL(returnTo)
 }
 
 // login is one answer on its way to a session.
@@ -339,6 +351,9 @@ func (l *login) identify() error {
 		}
 	}
 	chosen := l.hook.Exchange
+	if err := checkValues(l.hook.Values); err != nil { // before the code is spent
+		return fail(codeValues, err)
+	}
 	if chosen > ExchangeNever || !l.hook.FrontChannel && chosen != before ||
 		chosen == ExchangeNow && l.auth.client.ResponseType() == rp.ImplicitIDToken {
 		return fail(codeExchangeMode, nil)
@@ -374,9 +389,9 @@ func (l *login) newest() *rp.IDToken {
 
 // session makes the record of a new session, with an ID that nobody has seen.
 func (l *login) session() (*record, error) {
-	values, ok := encodeValues(l.hook.Values)
-	if !ok {
-		return nil, fail(codeValues, nil)
+	values, err := encodeValues(l.hook.Values)
+	if err != nil {
+		return nil, fail(codeValues, err)
 	}
 	var claims map[string]json.RawMessage
 	if err := l.claims(&claims); err != nil {

@@ -173,13 +173,7 @@ func (a *Auth) observe(ctx context.Context, e rp.Event) {
 	if a.config.Observe != nil {
 		a.config.Observe(ctx, e)
 	}
-	level := slog.LevelInfo
-	switch {
-	case e.Code == codeLoginRequired:
-		level = slog.LevelDebug // a script without a session is everyday
-	case e.Err != nil:
-		level = slog.LevelWarn
-	}
+	level := levelOf(e)
 	if !a.config.Logger.Enabled(ctx, level) {
 		return
 	}
@@ -197,6 +191,25 @@ func (a *Auth) observe(ctx context.Context, e rp.Event) {
 		attrs = append(attrs, slog.String("error", e.Err.Error()))
 	}
 	a.config.Logger.LogAttrs(ctx, level, "twofold", attrs...)
+}
+
+// levelOf: what only the operators can mend is an error, what users do every day is none.
+func levelOf(e rp.Event) slog.Level {
+	var provider *rp.Error
+	said := ""
+	if errors.As(e.Err, &provider) {
+		said = provider.Code
+	}
+	switch {
+	case e.Code == codeLoginRequired:
+		return slog.LevelDebug // a script without a session
+	case e.Code == codeHook, e.Code == codePanic, said == "invalid_client", said == "unauthorized_client":
+		return slog.LevelError
+	case e.Err == nil, provider != nil && provider.StatusCode == 0 && (said == "access_denied" || said == "login_required"):
+		return slog.LevelInfo
+	default:
+		return slog.LevelWarn
+	}
 }
 
 // panicError is what a hook left behind. The value is not kept: it may hold anything.

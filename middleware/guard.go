@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -79,7 +80,7 @@ func (a *Auth) Require(check func(*http.Request, *Session) error, next http.Hand
 		case errors.As(err, &challenge):
 			a.stepUp(w, r, s, challenge)
 		default:
-			e := fail(codeForbidden, errors.Join(ErrForbidden, err))
+			e := fail(codeForbidden, fmt.Errorf("%w: %w", ErrForbidden, err))
 			e.RetryURL = a.site.home()
 			a.refuse(w, r, e)
 		}
@@ -193,7 +194,7 @@ func (a *Auth) dropBroken(h http.Header, c cookies, nav navigation) {
 func (a *Auth) askLogin(w http.ResponseWriter, r *http.Request, c cookies, b begin, err error) {
 	if classify(r.Method, r.Header) != navPage {
 		e := fail(codeLoginRequired, err)
-		e.RetryURL = a.LoginURL(b.returnTo)
+		e.RetryURL = a.LoginURL(a.pageOf(r))
 		a.refuse(w, r, e)
 		return
 	}
@@ -206,10 +207,19 @@ func (a *Auth) askLogin(w http.ResponseWriter, r *http.Request, c cookies, b beg
 	a.begins(w, r, c, b)
 }
 
+// pageOf is the page that a request is for: itself, if it is a navigation; else the page that it says it comes from,
+// because nobody can look at what a script fetches or a form posts to.
+func (a *Auth) pageOf(r *http.Request) string {
+	if classify(r.Method, r.Header) == navPage {
+		return a.site.here(r)
+	}
+	return a.site.absolute(r.Header.Get("Referer"))
+}
+
 // withoutTokens answers a session whose tokens are of no use.
 func (a *Auth) withoutTokens(w http.ResponseWriter, r *http.Request, s *Session, err error) {
 	secureHeaders(w.Header())
-	retry := a.site.here(r)
+	retry := a.pageOf(r)
 	c := a.names.read(r.Header)
 	if errors.Is(err, ErrNoSession) {
 		s.state.commit.queue(nil)
@@ -219,10 +229,10 @@ func (a *Auth) withoutTokens(w http.ResponseWriter, r *http.Request, s *Session,
 	switch {
 	case errors.Is(err, ErrLoginRequired), errors.Is(err, ErrNoSession):
 		if a.justStarted(s) && classify(r.Method, r.Header) == navPage { // the provider gave tokens that were over when they came
-			e = fail(codeLoginLoop, err)
+			e = fail(codeLoginLoop, s.state.endedAtOnce(err))
 			break
 		}
-		a.askLogin(w, r, c, begin{options: a.config.AuthOptions, returnTo: retry}, err)
+		a.askLogin(w, r, c, begin{options: a.config.AuthOptions, returnTo: a.site.here(r)}, err)
 		return
 	case errors.Is(err, ErrNoTokens):
 		e = fail(codeNoTokens, err)
@@ -233,6 +243,20 @@ func (a *Auth) withoutTokens(w http.ResponseWriter, r *http.Request, s *Session,
 	}
 	e.RetryURL = retry
 	a.refuse(w, r, e)
+}
+
+// endedAtOnce says, for the log, why the tokens of a login that was just completed are of no use.
+func (t *sessionState) endedAtOnce(err error) error {
+	part, failed := t.usable()
+	if failed != nil {
+		return err
+	}
+	token := t.tokenOf(part)
+	if token.RefreshToken != "" {
+		return err
+	}
+	return fmt.Errorf("access token ended %d s after the login and there is no refresh token; ask for offline_access: %w",
+		int(token.Expiry.Sub(part.obtained).Seconds()), err)
 }
 
 // justStarted reports whether a login was completed so recently that a new one cannot change anything.
@@ -274,6 +298,6 @@ func challengeDigest(o rp.AuthOptions) string {
 func (a *Auth) storeDown(w http.ResponseWriter, r *http.Request, err error) {
 	secureHeaders(w.Header())
 	e := fail(codeSessionStore, err)
-	e.RetryURL = a.site.here(r)
+	e.RetryURL = a.pageOf(r)
 	a.refuse(w, r, e)
 }

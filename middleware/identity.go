@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"time"
 
 	"github.com/twofold-auth/twofold/internal/wire"
@@ -167,12 +168,20 @@ const (
 )
 
 // encodeValues encodes Login.Values in a stable order; more than 512 bytes are refused.
-func encodeValues(values map[string]string) ([]byte, bool) {
+func encodeValues(values map[string]string) ([]byte, error) {
 	if len(values) == 0 {
-		return nil, true
+		return nil, nil
 	}
 	b, err := json.Marshal(values)
-	return b, err == nil && len(b) <= maxValues
+	if err == nil && len(b) > maxValues {
+		err = fmt.Errorf("Login.Values take %d bytes as JSON, at most %d", len(b), maxValues)
+	}
+	return b, err
+}
+
+func checkValues(values map[string]string) error {
+	_, err := encodeValues(values)
+	return err
 }
 
 // value is one of Login.Values.

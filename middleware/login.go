@@ -1,8 +1,11 @@
 package middleware
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/twofold-auth/twofold/rp"
@@ -29,14 +32,32 @@ func (a *Auth) Login(w http.ResponseWriter, r *http.Request, o rp.AuthOptions) {
 	a.open(w, r, begin{options: merge(a.config.AuthOptions, o), returnTo: returnTo})
 }
 
-// loginRoute starts a login that comes back to return_to. It takes no other parameter: what is sent to the provider
-// is the app's to say.
+// loginRoute starts a login that comes back to return_to. With switch=1 the provider asks which account it shall be.
+// It takes no other parameter: what is sent to the provider is the app's to say.
 func (a *Auth) loginRoute(w http.ResponseWriter, r *http.Request) {
 	returnTo := ""
 	if values := r.URL.Query()["return_to"]; len(values) == 1 {
 		returnTo = values[0]
 	}
-	a.open(w, r, begin{options: a.config.AuthOptions, returnTo: a.site.resolve(returnTo)})
+	options := a.config.AuthOptions
+	if values := r.URL.Query()["switch"]; len(values) == 1 && values[0] == "1" {
+		options.Prompt = withAccountChoice(options.Prompt)
+	}
+	a.open(w, r, begin{options: options, returnTo: a.site.resolve(returnTo)})
+}
+
+// withAccountChoice adds select_account to what the app asks for anyway: a link must not take a prompt=login away.
+func withAccountChoice(prompt string) string {
+	const choice = "select_account"
+	words := strings.Fields(prompt)
+	switch {
+	case prompt == promptNone || len(words) == 0:
+		return choice
+	case slices.Contains(words, choice):
+		return prompt
+	default:
+		return prompt + " " + choice
+	}
 }
 
 func (a *Auth) initiateGet(w http.ResponseWriter, r *http.Request) {
@@ -117,9 +138,25 @@ func (a *Auth) prepare(r *http.Request, b begin, prior string, c cookies) (rp.Re
 	if err != nil {
 		return rp.Redirect{}, nil, fail(codeInternal, err)
 	}
+	a.warnOfHost(r)
 	a.observe(r.Context(), rp.Event{Name: eventLoginStarted})
 	return q.Redirect(), lines, nil
 }
+
+// warnOfHost tells a developer who opens 127.0.0.1 where RedirectURL says localhost. The Host header is used for
+// nothing else.
+func (a *Auth) warnOfHost(r *http.Request) {
+	if a.site.base.Scheme != "http" || len(r.Host) > maxHost {
+		return
+	}
+	if host := strings.ToLower(strings.TrimSuffix(r.Host, ":80")); "http://"+host != a.site.origin {
+		a.config.Logger.WarnContext(r.Context(), fmt.Sprintf("twofold: login was started at %q, but RedirectURL is at %q: "+
+			"its cookie will not come back", "http://"+host, a.site.origin))
+	}
+}
+
+// maxHost is the longest name of a host with a port.
+const maxHost = 261
 
 // redirect sends the browser to the provider: 302 after a GET, 303 after anything else, or by a form where the
 // request is too long for a URL.

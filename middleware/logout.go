@@ -5,6 +5,7 @@ import (
 	"crypto/subtle"
 	"errors"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/twofold-auth/twofold/internal/wire"
@@ -16,6 +17,8 @@ const (
 	// logoutLife is how long the provider may take to send the browser back.
 	logoutLife = 15 * time.Minute
 	fieldCSRF  = "csrf"
+
+	fieldReturnTo = "return_to"
 )
 
 // Logout ends the session of this browser, here: its cookies, its record, its logins under way. Then the provider is
@@ -77,11 +80,11 @@ func (t *sessionState) leave() {
 
 // logoutPage asks whether the user wants to log out. A GET changes nothing: any page can make a browser send one.
 func (a *Auth) logoutPage(w http.ResponseWriter, r *http.Request) {
-	returnTo := a.site.resolve(r.URL.Query().Get("return_to"))
+	returnTo := a.named(r.URL.Query())
 	f, err := a.find(r.Context(), a.names.read(r.Header))
 	switch {
 	case errors.Is(err, ErrNoSession):
-		a.landingPage(w, "There is no session of yours on this site.", returnTo)
+		a.landingPage(w, "There is no session of yours on this site.", a.site.resolve(returnTo))
 	case err != nil:
 		a.storeDown(w, r, err)
 	default:
@@ -117,7 +120,15 @@ func (a *Auth) logoutRoute(w http.ResponseWriter, r *http.Request) {
 		a.storeDown(w, r, err)
 		return
 	}
-	a.leaveProvider(w, r, hint, rec != nil, a.site.resolve(form.Get("return_to")))
+	a.leaveProvider(w, r, hint, rec != nil, a.named(form))
+}
+
+// named is the return-to of a logout, a path of this app; "" if the form or query names none.
+func (a *Auth) named(v url.Values) string {
+	if given := v.Get(fieldReturnTo); given != "" {
+		return a.site.resolve(given)
+	}
+	return ""
 }
 
 // hint is the ID Token that names the session to the provider; "" if none was kept.
@@ -174,13 +185,16 @@ func (a *Auth) logoutCookie(state, returnTo string) (string, error) {
 }
 
 // loggedOutRoute is where a logout ends; always with 200. Only the state of a logout that this browser began leads
-// anywhere, and there only to a page of this app.
+// anywhere, and there only to a page of this app; by itself only if the logout named one.
 func (a *Auth) loggedOutRoute(w http.ResponseWriter, r *http.Request) {
 	c := a.names.read(r.Header)
 	if returnTo, ok := a.endOfLogout(c, r.URL.Query()["state"]); ok {
 		addCookies(w.Header(), []string{dropCookie(a.names.logout, http.SameSiteLaxMode)})
-		w.Header().Set("Refresh", "2;url="+returnTo)
-		a.landingPage(w, "Your session on this site has ended.", returnTo)
+		if returnTo != "" {
+			returnTo = a.site.resolve(returnTo)
+			w.Header().Set("Refresh", "2;url="+returnTo)
+		}
+		a.landingPage(w, "Your session on this site has ended.", a.site.resolve(returnTo))
 		return
 	}
 	if _, err := a.find(r.Context(), c); err == nil {
@@ -205,5 +219,5 @@ func (a *Auth) endOfLogout(c cookies, state []string) (returnTo string, ok bool)
 		subtle.ConstantTimeCompare([]byte(want), []byte(state[0])) != 1 {
 		return "", false
 	}
-	return a.site.resolve(returnTo), true
+	return returnTo, true
 }

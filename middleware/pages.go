@@ -26,13 +26,15 @@ var pages = template.Must(template.ParseFS(pageFiles, "pages/*.html"))
 type page struct {
 	Title     string
 	Text      []string
-	Way       string // a path of this site
-	WayText   string
+	Ways      []way
 	Reference string
 	Action    string
 	Fields    []field
 	Nonce     string
 }
+
+// way is a link to a path of this site.
+type way struct{ URL, Text string }
 
 type field struct{ Name, Value string }
 
@@ -71,7 +73,7 @@ func wantsPage(h http.Header) bool {
 	return h.Get("Sec-Fetch-Mode") == "navigate" || acceptsHTML(h)
 }
 
-// writeProblem writes RFC 9457 JSON. login_url leads a script's user on.
+// writeProblem writes RFC 9457 JSON. retry_url is where a script should take its user.
 func writeProblem(w http.ResponseWriter, e *Error) {
 	body, _ := json.Marshal(struct { // strings and a number: cannot fail
 		Title     string `json:"title"`
@@ -86,45 +88,68 @@ func writeProblem(w http.ResponseWriter, e *Error) {
 }
 
 func (a *Auth) errorPage(w http.ResponseWriter, e *Error) {
-	p := page{Reference: e.Reference, Way: e.RetryURL, WayText: "Try again"}
+	p := page{Reference: e.Reference, Ways: a.ways(e)}
 	p.Title, p.Text = explain(e)
-	if strings.HasPrefix(p.Way, a.site.public(routeLogin)) {
-		p.WayText = "Sign in again"
-	}
-	if p.Way == "" {
-		p.Way, p.WayText = a.site.home(), "To the home page"
-	}
 	if e.Code == codeTransactionMissing && a.site.base.Scheme == "http" {
 		p.Text = append(p.Text, "This site runs on plain HTTP, for development. Safari stores no secure cookie there; Chrome, Edge and Firefox do on localhost and 127.0.0.1.")
 	}
 	render(w, "error", e.Status, p)
 }
 
-// landingPage is where a logout ends. way is a path of this site.
-func (a *Auth) landingPage(w http.ResponseWriter, text, way string) {
-	render(w, "landing", http.StatusOK, page{Title: "You are logged out", Text: []string{text}, Way: way, WayText: "Continue"})
+// ways lead on from an error: where the Error says, and home, so that nobody is caught between an error and a login
+// that leads to it again.
+func (a *Auth) ways(e *Error) []way {
+	home := way{a.site.home(), "To the home page"}
+	if e.RetryURL == "" || e.RetryURL == home.URL {
+		return []way{home}
+	}
+	first := way{e.RetryURL, "Try again"}
+	login := a.site.public(routeLogin)
+	if !strings.HasPrefix(e.RetryURL, login) {
+		return []way{first}
+	}
+	switch {
+	case strings.HasPrefix(e.RetryURL, login+switchQuery):
+		first.Text = "Use another account"
+	case e.Code == codeTransactionMissing:
+		first.Text, home.Text = "Log in", "Continue" // there may be a session: the callback cannot see it
+	case e.Code == codeLoginRequired, e.Code == codeNoResponse:
+		first.Text = "Log in"
+	case e.Status < http.StatusInternalServerError:
+		first.Text = "Log in again"
+	}
+	return []way{first, home}
+}
+
+// landingPage is where a logout ends. It leads on to a path of this site.
+func (a *Auth) landingPage(w http.ResponseWriter, text, path string) {
+	render(w, "landing", http.StatusOK, page{Title: "You are logged out", Text: []string{text}, Ways: []way{{path, "Continue"}}})
 }
 
 // stillHerePage is the landing page of somebody who is logged in.
 func (a *Auth) stillHerePage(w http.ResponseWriter) {
 	render(w, "landing", http.StatusOK, page{
 		Title: "You are logged in", Text: []string{"This page is where logouts end, but there is a session of yours on this site."},
-		Way: a.site.home(), WayText: "Continue",
+		Ways: []way{{a.site.home(), "Continue"}},
 	})
 }
 
 func (a *Auth) confirmPage(w http.ResponseWriter, csrf, returnTo string) {
+	given := []field{{fieldCSRF, csrf}}
+	if returnTo != "" {
+		given = append(given, field{fieldReturnTo, returnTo})
+	}
 	render(w, "confirm", http.StatusOK, page{
 		Title: "Log out?", Text: []string{"This ends your session on this site and, where it supports that, at your identity provider."},
-		Action: a.site.public(routeLogout), Fields: []field{{fieldCSRF, csrf}, {"return_to", returnTo}},
-		Way: returnTo, WayText: "Stay logged in",
+		Action: a.site.public(routeLogout), Fields: given,
+		Ways: []way{{a.site.resolve(returnTo), "Stay logged in"}},
 	})
 }
 
 // relayPage posts the fragment, which the browser keeps from the server, to the callback.
 func (a *Auth) relayPage(w http.ResponseWriter) {
 	render(w, "relay", http.StatusOK, page{
-		Title: "Signing you in", Action: a.site.public(a.site.last), Way: a.LoginURL(""), WayText: "Sign in again",
+		Title: "Logging you in", Action: a.site.public(a.site.last), Ways: []way{{a.LoginURL(""), "Log in"}},
 	})
 }
 
@@ -133,7 +158,7 @@ func (a *Auth) relayPage(w http.ResponseWriter) {
 func (a *Auth) repostPage(w http.ResponseWriter, form url.Values) {
 	form.Set(markerField, "1")
 	render(w, "post", http.StatusOK, page{
-		Title: "Signing you in", Text: []string{"One moment, please."}, Action: a.site.public(a.site.last), Fields: fields(form),
+		Title: "Logging you in", Text: []string{"One moment, please."}, Action: a.site.public(a.site.last), Fields: fields(form),
 	})
 }
 

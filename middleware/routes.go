@@ -117,3 +117,11 @@ func (a *Auth) LoginURL(returnTo string) string {
 	}
 	return p + "?return_to=" + url.QueryEscape(returnTo)
 }
+
+// switchQuery makes the login route have the provider ask for the account.
+const switchQuery = "?switch=1"
+
+// switchURL is LoginURL for another account.
+func (a *Auth) switchURL(returnTo string) string {
+	return a.site.public(routeLogin) + switchQuery + "&return_to=" + url.QueryEscape(a.site.resolve(returnTo))
+}

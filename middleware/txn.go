@@ -207,6 +207,16 @@ func (a *Auth) recent(c cookies) (all, silent int) {
 	return all, silent
 }
 
+// transactions counts the cookies of logins.
+func (a *Auth) transactions(c cookies) (n int) {
+	for _, k := range c {
+		if a.isTransaction(k.name) {
+			n++
+		}
+	}
+	return n
+}
+
 // dropTransactions returns the lines that remove every transaction and marker of this browser.
 func (a *Auth) dropTransactions(c cookies) []string {
 	var lines []string
