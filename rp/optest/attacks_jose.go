@@ -53,21 +53,21 @@ var confusionRows = []row{
 	{"C02", "HS256_with_an_empty_key", RefuseUnspent, confused(func(*Answer) []byte { return []byte{} })},
 	{"C03", "HS256_with_the_client_secret", RefuseUnspent, confused(func(a *Answer) []byte { return []byte(a.handler.config.ClientSecret) })},
 	{"C11", "embedded_key", RefuseUnspent, func(a *Answer) {
-		key := newKey(kind(a.handler.config.Algorithm))
+		key := strangerKey(a)
 		a.Header["jwk"] = jwk(jose.JSONWebKey{Key: key.Public(), Algorithm: a.handler.config.Algorithm, Use: "sig"})
 		delete(a.Header, "kid")
 		strangerSigns(a, key)
 	}},
 	{"C12", "key_set_of_a_stranger", RefuseUnspent, func(a *Answer) {
 		a.Header["jku"], a.Header["kid"] = "http://169.254.169.254/jwks", "stranger"
-		strangerSigns(a, newKey(kind(a.handler.config.Algorithm)))
+		strangerSigns(a, strangerKey(a))
 	}},
 	{"C12", "certificate_in_a_file", RefuseUnspent, func(a *Answer) {
 		a.Header["x5u"] = "file:///etc/passwd"
-		strangerSigns(a, newKey(kind(a.handler.config.Algorithm)))
+		strangerSigns(a, strangerKey(a))
 	}},
 	{"C13", "certificate_of_a_stranger", RefuseUnspent, func(a *Answer) {
-		key := newKey(kind(a.handler.config.Algorithm))
+		key := strangerKey(a)
 		a.Header["x5c"] = []string{base64.StdEncoding.EncodeToString(selfSigned(key))}
 		strangerSigns(a, key)
 	}},
@@ -289,6 +289,17 @@ func confused(key func(*Answer) []byte) func(*Answer) {
 // strangerSigns signs by the configured algorithm, with a key that is not the provider's.
 func strangerSigns(a *Answer, key crypto.Signer) {
 	a.Sign = func(header, claims []byte) string { return JWS(a.handler.config.Algorithm, key, header, claims) }
+}
+
+// strangerKey is a key of the right kind that is not the provider's. RSA keys come from a pool, where that one is too.
+func strangerKey(a *Answer) crypto.Signer {
+	own, ok := publicKey(a).(interface{ Equal(x crypto.PublicKey) bool })
+	for {
+		key := newKey(kind(a.handler.config.Algorithm))
+		if !ok || !own.Equal(key.Public()) {
+			return key
+		}
+	}
 }
 
 func publicKey(a *Answer) crypto.PublicKey { return a.handler.Key(a.handler.config.Algorithm).Public() }

@@ -62,7 +62,7 @@ var keySetRows = []row{
 		replaceKey(key, jose.JSONWebKey{Key: newKey(other).Public()})
 	})},
 	{"C06", "key_of_a_stranger_under_the_kid", RefuseUnspent, eachKey(func(a *Answer, key map[string]any) {
-		replaceKey(key, jose.JSONWebKey{Key: newKey(kind(a.handler.config.Algorithm)).Public()})
+		replaceKey(key, jose.JSONWebKey{Key: strangerKey(a).Public()})
 	})},
 	{"C18", "key_for_encryption", RefuseUnspent, eachKey(func(_ *Answer, key map[string]any) { key["use"] = "enc" })},
 	{"C18", "key_for_other_operations", RefuseUnspent, eachKey(func(_ *Answer, key map[string]any) { key["key_ops"] = []string{"encrypt"} })},
