@@ -120,6 +120,17 @@ func TestBackchannelLogout(t *testing.T) {
 			f.loggedOut(v)
 		})
 	}
+	for _, down := range []string{"Sessions", "Delete"} {
+		t.Run("I16_tombstone_is_enough_without_"+down, func(t *testing.T) {
+			t.Parallel()
+			f := newFleet(t, "server")
+			v := f.visitor()
+			v.login("/auth/login", "alice")
+			f.store.setDown(true, down)
+			f.told(f.serve(backchannel(f.op.LogoutToken(map[string]any{"sub": "alice"}))), http.StatusBadRequest)
+			f.loggedOut(v)
+		})
+	}
 	t.Run("I14_what_is_no_logout_request", func(t *testing.T) {
 		t.Parallel()
 		f := newFleet(t, "server")
