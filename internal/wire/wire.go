@@ -18,8 +18,7 @@ var ErrFormat = errors.New("unknown or damaged format")
 // maxSegments is how many base64url segments [Writer.Text] packs: a JWS has three, a JWE five.
 const maxSegments = 5
 
-// strict refuses what has a second spelling (padding, non-zero trailing bits). Line breaks, which it ignores, are
-// found by the length.
+// strict refuses what has a second spelling (padding, non-zero trailing bits), except for line breaks, which it ignores.
 var strict = base64.RawURLEncoding.Strict()
 
 // Writer appends fields. Its methods and those of [Reader] are called in the same order.
@@ -50,7 +49,7 @@ func (w *Writer) String(v string) {
 func (w *Writer) Text(v string) {
 	start := len(w.b)
 	n := strings.Count(v, ".") + 1
-	if v == "" || n > maxSegments {
+	if v == "" || n > maxSegments || strings.ContainsAny(v, "\r\n") {
 		w.b = append(w.b, 0)
 		w.String(v)
 		return

@@ -72,6 +72,8 @@ func TestTextComesBackByteForByte(t *testing.T) {
 		{"C29_trailing_bits_are_kept", "AAEB.AB", false},
 		{"C29_padding_is_kept", "AA==", false},
 		{"C29_line_breaks_are_kept", "AA\nAA\r\nAAAA", false},
+		{"C29_a_lone_line_break_is_kept", "\r", false},
+		{"C29_a_line_break_where_the_length_still_fits_is_kept", "AAAA\n", false},
 		{"the standard alphabet is kept", "A+/A", false},
 		{"six segments are kept", "AAAA.AAAA.AAAA.AAAA.AAAA.AAAA", false},
 		{"a lone dot", ".", true},
