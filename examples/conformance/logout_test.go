@@ -141,8 +141,11 @@ func TestLogout_brings_state_and_hint_and_ends_on_the_landing_page(t *testing.T)
 	if q.Get("id_token_hint") == "" || q.Get("state") == "" || q.Get("post_logout_redirect_uri") != w.base+"/logged-out" {
 		t.Errorf("parameters %v", q)
 	}
-	if p.Status != http.StatusOK || p.Header.Get("Refresh") == "" {
+	if p.Status != http.StatusOK || !strings.HasSuffix(p.Header.Get("Refresh"), ";url=/") {
 		t.Errorf("landing page: %d, Refresh %q", p.Status, p.Header.Get("Refresh"))
+	}
+	if p := w.open("/logged-out?state=another"); p.Status != http.StatusOK || p.Header.Get("Refresh") != "" {
+		t.Errorf("landing page of nobody's logout: %d, Refresh %q", p.Status, p.Header.Get("Refresh"))
 	}
 	w.quiet()
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync/atomic"
 
 	"github.com/twofold-auth/twofold/middleware"
@@ -21,6 +22,7 @@ var errUserInfoOff = errors.New("RP_USERINFO is none")
 func (p *program) routes() http.Handler {
 	mux := http.NewServeMux()
 	p.auth.Register(mux)
+	mux.HandleFunc("GET /{$}", home)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, nil) })
 	mux.HandleFunc("GET /discover", p.discover)
 	mux.HandleFunc("GET /register", func(w http.ResponseWriter, _ *http.Request) {
@@ -32,7 +34,26 @@ func (p *program) routes() http.Handler {
 	mux.Handle("GET /userinfo", p.session(p.userInfo))
 	mux.Handle("GET /resource", p.session(p.resource()))
 	mux.Handle("POST /refresh", p.sameOrigin(p.session(p.refresh)))
-	return mux
+	return homeAfterLogout(mux)
+}
+
+// homeAfterLogout has a logout that names no page lead to the home page: the landing page leads on only where a page was
+// named, and suites look at how it does so.
+func homeAfterLogout(next http.Handler) http.Handler {
+	const form = "return_to=%2F"
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost && r.URL.Path == "/logout" && r.ContentLength == 0 {
+			r = r.Clone(r.Context())
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			r.Body, r.ContentLength = io.NopCloser(strings.NewReader(form)), int64(len(form))
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func home(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	_, _ = io.WriteString(w, "<!doctype html><title>Home</title><p><a href=\"/login\">Log in</a></p>")
 }
 
 // sessionHandler answers a request of a browser that is logged in; nothing is written before it returns an error.
