@@ -6,11 +6,12 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strings"
 
 	"github.com/twofold-auth/twofold/rp/optest"
 )
 
-// startApp starts an app that compares the state and forgets the nonce.
+// startApp starts an app of that kind.
 func startApp(issuer string) *httptest.Server {
 	mux := http.NewServeMux()
 	app := httptest.NewServer(mux)
@@ -34,8 +35,8 @@ func startApp(issuer string) *httptest.Server {
 	return app
 }
 
-// The catalogue in one loop. Here it stops at what the app forgets; a test would try all of it, give the cold attacks an
-// app of their own, and report what Try returns.
+// The catalogue in one loop: here a few attacks on an app that compares the state, not very well, and forgets the nonce. A
+// test would try all of them, give the cold ones an app of their own, and report what Try returns.
 func ExampleAttacks() {
 	op := optest.NewServer(optest.Config{})
 	defer op.Close()
@@ -44,7 +45,7 @@ func ExampleAttacks() {
 
 	target := optest.Target{Provider: op.Handler, Login: app.URL + "/login", Private: app.URL + "/account"}
 	for _, attack := range optest.Attacks() {
-		if attack.ID != "A02" && attack.ID != "B22" {
+		if !strings.HasPrefix(attack.Name, "state_") && !strings.HasPrefix(attack.Name, "nonce_w") {
 			continue
 		}
 		if err := attack.Try(context.Background(), target); err != nil {
@@ -52,11 +53,9 @@ func ExampleAttacks() {
 		}
 	}
 	// Output:
+	// optest: A10_state_twice_the_same: the user is logged in
+	// optest: A10_state_twice_another_last: the user is logged in
+	// optest: A55_state_as_nonce: the user is logged in
 	// optest: B22_nonce_wrong: the user is logged in
-	// optest: B22_nonce_null: the user is logged in
-	// optest: B22_nonce_number: the user is logged in
-	// optest: B22_nonce_in_an_array: the user is logged in
-	// optest: B22_nonce_prefix: the user is logged in
-	// optest: B22_nonce_in_another_case: the user is logged in
 	// optest: B22_nonce_with_a_space: the user is logged in
 }
