@@ -21,7 +21,7 @@ import (
 func TestQuickstart(t *testing.T) {
 	t.Parallel()
 	w := start(t)
-	base := quickstart(t)
+	base := example(t, "quickstart")
 	b := w.profile(t)
 	b.open(base)
 	b.looks("quickstart-landing")
@@ -82,11 +82,11 @@ func (b *tab) attack(base string) {
 
 var address = regexp.MustCompile(`http://localhost:\d+`)
 
-// quickstart builds and starts the program on a free port and returns the address that it prints.
-func quickstart(t *testing.T) string {
+// example builds and starts one of the programs on free ports and returns the address that it prints.
+func example(t *testing.T, name string) string {
 	t.Helper()
-	binary := filepath.Join(t.TempDir(), "quickstart")
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "./examples/quickstart")
+	binary := filepath.Join(t.TempDir(), name)
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "./examples/"+name) //nolint:gosec // a test's own name
 	build.Dir = filepath.Join("..", "..")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)

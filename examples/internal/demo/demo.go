@@ -104,7 +104,8 @@ func Listen(ctx context.Context, flag, address string) (net.Listener, error) {
 	var config net.ListenConfig
 	listener, err := config.Listen(ctx, "tcp", address)
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return nil, fmt.Errorf("%s %s is taken: name another address, for example %s localhost:9080", flag, address, flag)
+		host, _, _ := net.SplitHostPort(address)
+		return nil, fmt.Errorf("%s %s is taken: name another address, for example %s %s", flag, address, flag, net.JoinHostPort(host, "9080"))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s %s: %w", flag, address, err)
