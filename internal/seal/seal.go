@@ -180,7 +180,7 @@ func (b *Box) Open(text string, bound ...string) ([]byte, error) {
 	}
 	buf := make([]byte, 0, size+b.dataSize(bound))
 	raw, err := encoding.AppendDecode(buf, []byte(text))
-	if err != nil || len(raw) != size || raw[0] != version { // another length: line breaks, which the decoder skips
+	if err != nil || encoding.EncodedLen(len(raw)) != len(text) || raw[0] != version { // longer: line breaks, which the decoder skips
 		return nil, ErrOpen
 	}
 	k := b.key([idSize]byte(raw[1:]))
