@@ -76,7 +76,7 @@ func (s *gorillaStore) handle(c cookies) string {
 func splitHandle(handle string) (id, inner string, ok bool) {
 	id, inner, ok = strings.Cut(handle, ".")
 	raw, err := base64.RawURLEncoding.DecodeString(id)
-	return id, inner, ok && err == nil && len(raw) == 16 && inner != "" && len(inner) <= maxInner
+	return id, inner, ok && err == nil && len(raw) == 16 && len(id) == base64.RawURLEncoding.EncodedLen(16) && inner != "" && len(inner) <= maxInner
 }
 
 func (s *gorillaStore) reload(ctx context.Context, rec *record) (*record, error) {
