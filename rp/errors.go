@@ -129,6 +129,20 @@ var codes = []struct {
 	{context.DeadlineExceeded, "unavailable"},
 }
 
+// advise names the configured value that a token was held against. What the token says is not repeated.
+func (c *Client) advise(err error) error {
+	switch {
+	case errors.Is(err, verify.ErrAlgorithm):
+		return fmt.Errorf("%w; Config.IDTokenAlgorithm is %s", err, c.cfg.IDTokenAlgorithm)
+	case errors.Is(err, verify.ErrIssuer):
+		return fmt.Errorf("%w; Config.Issuer is %q", err, c.cfg.Issuer)
+	case errors.Is(err, verify.ErrAudience):
+		return fmt.Errorf("%w; Config.ClientID is %q", err, c.cfg.ClientID)
+	default:
+		return err
+	}
+}
+
 // ErrorCode returns the stable code of an error of this package or of package verify, for logs, metrics and pages. The
 // list is closed: the sentinels' codes, "id_token_…" for a refused ID Token, "userinfo" for a refused UserInfo
 // response, "logout_token" for a refused logout token, "provider_error" for an [Error], "" for nil, and "internal" for anything else.

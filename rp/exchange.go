@@ -71,7 +71,7 @@ func (c *Client) secondTokens(ctx context.Context, a *AuthResponse, r *tokenResp
 	expect.Code, expect.AccessToken = a.code, r.access
 	second, err := c.policy.TokenEndpoint(ctx, r.idToken, expect)
 	if err != nil {
-		return nil, err
+		return nil, c.advise(err)
 	}
 	t := c.tokens(r)
 	t.idToken.set(second)

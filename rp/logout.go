@@ -23,7 +23,7 @@ func (c *Client) VerifyLogoutToken(ctx context.Context, raw string) (*verify.Log
 	case errors.Is(err, verify.ErrKeySet):
 		err = fmt.Errorf("rp: logout token: %w", unavailable(err))
 	case err != nil:
-		err = fmt.Errorf("rp: %w: %w", ErrLogoutToken, err)
+		err = fmt.Errorf("rp: %w: %w", ErrLogoutToken, c.advise(err))
 	}
 	var receipt *verify.Receipt
 	if t != nil && c.cfg.Observe != nil {

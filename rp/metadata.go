@@ -64,7 +64,7 @@ func (c *Client) discover(ctx context.Context) (provider, error) {
 // discoveryError keeps what go-oidc says only where it cannot hold a piece of the document.
 func discoveryError(err error) error {
 	if e, ok := errors.AsType[*oidc.IssuerMismatchError](err); ok {
-		return unusable("issuer is %q, configured is %q", clean(e.Discovered, maxDescription), e.Provided)
+		return wrongIssuer(e.Discovered, e.Provided)
 	}
 	e, ok := errors.AsType[*url.Error](err)
 	switch {
@@ -80,6 +80,21 @@ func discoveryError(err error) error {
 		u = &url.URL{}
 	}
 	return unreachable(u, e.Err)
+}
+
+// wrongIssuer says what to do where that can be known: the metadata of another host is no reason to believe it.
+func wrongIssuer(found, configured string) error {
+	advice := ""
+	shown := clean(found, maxDescription)
+	f, err := url.Parse(found)
+	c, errC := url.Parse(configured)
+	switch {
+	case strings.Contains(found, "{"):
+		advice = "; issuers with a tenant template are not supported: use your tenant's own issuer"
+	case err == nil && errC == nil && shown == found && f.Scheme == c.Scheme && strings.EqualFold(f.Host, c.Host):
+		advice = "; set Config.Issuer to exactly that"
+	}
+	return unusable("issuer is %q, configured is %q%s", shown, configured, advice)
 }
 
 // errDocument marks an answer that came and is not a metadata document.
@@ -133,7 +148,7 @@ func (c *Client) readMetadata(text string) (provider, error) {
 		return provider{}, unusable("%w", err)
 	}
 	if issuer, _ := doc.Get("issuer").Text(); issuer != c.cfg.Issuer {
-		return provider{}, unusable("issuer is %q, configured is %q", clean(issuer, maxDescription), c.cfg.Issuer)
+		return provider{}, wrongIssuer(issuer, c.cfg.Issuer)
 	}
 	for _, flag := range []string{"require_pushed_authorization_requests", "require_signed_request_object"} {
 		if on, _ := doc.Get(flag).Bool(); on {

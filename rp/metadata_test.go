@@ -25,6 +25,9 @@ func TestMetadataThatIsRefused(t *testing.T) {
 		{"F01_another_issuer", `"https://op.example/"`, `"https://evil.example/"`, "issuer"},
 		{"F01_issuer_without_its_slash", `"https://op.example/"`, `"https://op.example"`, "issuer"},
 		{"F01_issuer_in_another_case", `"https://op.example/"`, `"https://OP.example/"`, "issuer"},
+		{"F01_what_to_do_about_a_slash", `"https://op.example/"`, `"https://op.example"`, `configured is "https://op.example/"; set Config.Issuer to exactly that`},
+		{"F01_what_to_do_about_a_template", `"https://op.example/"`, `"https://op.example/{tenantid}/v2.0"`, "use your tenant's own issuer"},
+		{"F01_nothing_to_do_about_another_host", `"https://op.example/"`, `"https://evil.example/"`, "configured is \"https://op.example/\"\x00"},
 		{"F01_issuer_missing", `"issuer"`, `"Issuer"`, "issuer"},
 		{"F01_issuer_twice", `"x"`, `"issuer"`, "twice"},
 		{"F01_issuer_is_a_list", `"https://op.example/"`, `["https://op.example/"]`, "issuer"},
@@ -47,7 +50,7 @@ func TestMetadataThatIsRefused(t *testing.T) {
 			t.Parallel()
 			text := strings.Replace(goodMetadata, tc.old, tc.new, 1)
 			_, err := rp.ReadMetadata(client, text)
-			if !errors.Is(err, rp.ErrMetadata) || rp.ErrorCode(err) != "metadata" || !strings.Contains(err.Error(), tc.says) {
+			if !errors.Is(err, rp.ErrMetadata) || rp.ErrorCode(err) != "metadata" || !strings.Contains(err.Error()+"\x00", tc.says) {
 				t.Errorf("%v; want one that says %q", err, tc.says)
 			}
 		})

@@ -70,7 +70,7 @@ func (c *Client) refresh(ctx context.Context, t *Tokens, to Target) (*Tokens, *v
 	}
 	renewed, err := c.policy.Refreshed(ctx, response.idToken, original)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, c.advise(err)
 	}
 	next.idToken.set(renewed)
 	next.renewed, next.diff = true, nil

@@ -223,7 +223,7 @@ func (c *Client) verifyTokens(ctx context.Context, q *AuthRequest, params url.Va
 	expect.Code, expect.AccessToken = a.code, params.Get("access_token")
 	var err error
 	a.idToken, err = c.policy.FrontChannel(ctx, params.Get("id_token"), expect)
-	return a, err
+	return a, c.advise(err)
 }
 
 // expectation is what the ID Tokens of both channels must show.

@@ -2,6 +2,7 @@ package rp
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -62,6 +63,16 @@ type transport struct {
 	origins []string
 	err     error // an origin that is none: every request returns it
 }
+
+// Err says, before the first request, why there will be no answer to any.
+func (t *transport) Err() error {
+	if t.err == nil && len(t.origins) == 0 {
+		return errNoOrigin
+	}
+	return t.err
+}
+
+var errNoOrigin = errors.New("rp: transport: no origin is named, so every request is refused")
 
 // RoundTrip implements http.RoundTripper.
 func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {

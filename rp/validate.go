@@ -77,7 +77,7 @@ func freeze(c Config) Config {
 	return c
 }
 
-// canonical gives each response type one spelling: the words of the type are a set (MRT, section 5).
+// canonical gives each response type one spelling: the words of the type are a set (OAuth 2.0 Multiple Response Type Encoding Practices, section 5).
 func (t ResponseType) canonical() ResponseType {
 	words := strings.Fields(string(t))
 	slices.Sort(words)
@@ -123,15 +123,24 @@ func (c *Config) validateIssuer() error {
 	if c.Issuer == "" {
 		return field("Issuer", "required")
 	}
+	if strings.HasSuffix(strings.TrimSuffix(c.Issuer, "/"), wellKnown) {
+		return field("Issuer", "%q: leave out %s", c.Issuer, wellKnown)
+	}
 	u, err := checkProviderURL(c.Issuer, c.Insecure)
-	if err != nil {
+	switch {
+	case err != nil && strings.Contains(c.Issuer, "@"): // there may be a password
 		return field("Issuer", "%w", err)
+	case err != nil:
+		return field("Issuer", "%q: %w; an issuer looks like https://login.example.com", c.Issuer, err)
 	}
 	if u.RawQuery != "" || u.ForceQuery || strings.Contains(c.Issuer, "#") {
-		return field("Issuer", "has a query or a fragment")
+		return field("Issuer", "%q: has a query or a fragment", c.Issuer)
 	}
 	return nil
 }
+
+// wellKnown is where discovery puts the metadata below an issuer.
+const wellKnown = "/.well-known/openid-configuration"
 
 func (c *Config) validatePostLogout() error {
 	if c.PostLogoutRedirectURL == "" {
@@ -215,7 +224,7 @@ func (c *Config) validateResponse() error {
 		return nil
 	case Query:
 		if c.ResponseType != Code {
-			return field("ResponseMode", "query is for the response type code alone (MRT 5)")
+			return field("ResponseMode", "query is for the response type code alone (OAuth 2.0 Multiple Response Type Encoding Practices, section 5)")
 		}
 		return nil
 	default:
