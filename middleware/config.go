@@ -66,7 +66,7 @@ type Config struct {
 	// exchange. Any other error is a fault of the app: the browser gets status 500. It must be safe for concurrent use.
 	OnIdentity func(*Login) error
 	// OnTokens is called after the second ID Token matched the first, before the session starts. Errors are as for
-	// OnIdentity.
+	// OnIdentity. For an audit log with the subject use these hooks: events and log name nobody.
 	OnTokens func(*Login, *rp.Tokens) error
 	// ErrorHandler answers instead of our error page. Headers that forbid caching are set; the status is not yet
 	// written. nil: our page, or problem+json for what is not a browser.
@@ -163,7 +163,7 @@ func newAuth(c Config) (*Auth, error) {
 	}
 	a.names = newCookieNames(c.Name)
 	if err := a.setBoxes(c.Keys, string(owner[:])); err != nil {
-		return nil, fmt.Errorf("Config.Keys: %w", err)
+		return nil, fmt.Errorf("Config.Keys: %w: use 32 bytes from `openssl rand -hex 32`, decoded", err)
 	}
 	if err := a.setStore(string(owner[:])); err != nil {
 		return nil, fmt.Errorf("Config.Store: %w", err)

@@ -10,7 +10,8 @@
 //
 // [Auth.Register] adds them beside the path of the client's RedirectURL. With https://app.example.com/auth/callback:
 //
-//   - GET /auth/login?return_to=/page starts a login.
+//   - GET /auth/login?return_to=/page starts a login. With switch=1 the provider asks which account it shall be
+//     (prompt=select_account); one that does not know this logs the same user in again.
 //   - POST /auth/callback takes the provider's answer. GET serves the fragment's relay page, and takes answers of the
 //     mode query and errors.
 //   - POST /auth/logout ends the session here and at the provider; its form may have return_to, and csrf with
@@ -28,7 +29,7 @@
 //
 // A session lives in sealed cookies, or in any gorilla sessions.Store. Identity and tokens are kept apart: a page that
 // asks who the user is opens no token. A copied cookie stays valid after a logout until the session's limits, but for
-// this process, which remembers; that is what session stores are for. The session cookies last as long as the session
+// this process, which remembers, or for all that share Config.Logouts; that is what session stores are for. The session cookies last as long as the session
 // may, so they outlive a browser restart.
 //
 // A nonce is checked against the request that it was made for. There is no list of nonces that were seen: an answer

@@ -238,7 +238,7 @@ func TestHostThatIsNotRedirectURLs(t *testing.T) {
 			w.spoken.mu.Lock()
 			defer w.spoken.mu.Unlock()
 			log := w.spoken.said()
-			want := `level=WARN msg="twofold: login was started at \"http://127.0.0.1:8080\", but RedirectURL is at \"http://localhost:8080\": its cookie will not come back"`
+			want := `its cookie will not come back" started_at=http://127.0.0.1:8080 redirect_url_at=http://localhost:8080`
 			if got := strings.Contains(log, "its cookie will not come back"); got != row.warns || row.warns && !strings.Contains(log, want) {
 				t.Errorf("warns %v, want %v:\n%s", got, row.warns, log)
 			}
@@ -260,6 +260,75 @@ func TestRefusalOfACheck(t *testing.T) {
 	wantWays(t, rep, "To the home page → /")
 	if got := errorOf(rep); strings.Contains(got, "\n") || got != "middleware: forbidden: refused: For the accounts department." {
 		t.Errorf("log says %q", got)
+	}
+}
+
+func TestOriginsOfATransport(t *testing.T) {
+	t.Parallel()
+	for name, row := range map[string]struct {
+		origins []string
+		says    string
+	}{
+		"right":             {[]string{"https://api.example", "http://localhost:8080/"}, ""},
+		"with a path":       {[]string{"https://api.example", "https://api.example/v1"}, "is not scheme://host[:port]"},
+		"http":              {[]string{"http://api.example"}, "https, or http on a loopback host"},
+		"no origin":         {nil, "no origin is named"},
+		"name without http": {[]string{"api.example"}, "is not scheme://host[:port]"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			transport := w.auth.Transport(nil, row.origins...)
+			w.spoken.mu.Lock()
+			log := w.spoken.said()
+			w.spoken.mu.Unlock()
+			if row.says == "" {
+				if strings.Contains(log, "Auth.Transport") {
+					t.Errorf("log says %s", log)
+				}
+				return
+			}
+			if !strings.Contains(log, "level=ERROR") || !strings.Contains(log, row.says) {
+				t.Errorf("log says %s", log)
+			}
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://api.example/v1", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := transport.RoundTrip(r); err == nil || !strings.Contains(row.says+err.Error(), "origin") && !strings.Contains(err.Error(), row.says) {
+				t.Errorf("a request: %v", err)
+			}
+		})
+	}
+}
+
+func TestSessionOfATestHasValues(t *testing.T) {
+	t.Parallel()
+	bare := middleware.NewSession(map[string]any{"sub": "alice", "name": "Alice"}, nil)
+	values := map[string]string{"user": "17"}
+	s := bare.WithValues(values)
+	values["user"] = "18"
+	if s.Value("user") != "17" || s.Value("other") != "" || bare.Value("user") != "" || s.Subject != "alice" {
+		t.Errorf("user %q, other %q, bare %q", s.Value("user"), s.Value("other"), bare.Value("user"))
+	}
+	for name, call := range map[string]func() error{
+		"IDToken":  func() error { _, err := s.IDToken(); return err },
+		"First":    func() error { _, err := s.First(); return err },
+		"UserInfo": func() error { _, err := s.UserInfo(t.Context()); return err },
+		"Token":    func() error { _, err := s.Token(t.Context()); return err },
+	} {
+		if err := call(); !errors.Is(err, middleware.ErrNoTokens) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestKeysErrorSaysHow(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	_, err := middleware.New(middleware.Config{Client: w.client, Keys: [][]byte{[]byte("short")}})
+	if err == nil || !strings.Contains(err.Error(), "at least 32 random ones are needed: use 32 bytes from `openssl rand -hex 32`, decoded") {
+		t.Errorf("%v", err)
 	}
 }
 

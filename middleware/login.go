@@ -1,7 +1,6 @@
 package middleware
 
 import (
-	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -150,8 +149,8 @@ func (a *Auth) warnOfHost(r *http.Request) {
 		return
 	}
 	if host := strings.ToLower(strings.TrimSuffix(r.Host, ":80")); "http://"+host != a.site.origin {
-		a.config.Logger.WarnContext(r.Context(), fmt.Sprintf("twofold: login was started at %q, but RedirectURL is at %q: "+
-			"its cookie will not come back", "http://"+host, a.site.origin))
+		a.config.Logger.WarnContext(r.Context(), "twofold: a login was started at another host than RedirectURL's: its cookie will not come back",
+			"started_at", "http://"+host, "redirect_url_at", a.site.origin)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 	"sync"
 	"time"
@@ -53,6 +54,7 @@ type sessionState struct {
 type testSession struct {
 	claims []byte
 	token  *oauth2.Token
+	values map[string]string
 }
 
 // fill sets the exported fields.
@@ -62,8 +64,9 @@ func (s *Session) fill(a *Auth, i *identity) {
 	s.Started, s.Expires = i.started, i.expires
 }
 
-// Claims decodes Config.SessionClaims, as the newest ID Token has them, into v. Names match exactly. It opens no
-// token; all claims are in [Session.IDToken].
+// Claims decodes Config.SessionClaims, as the newest ID Token has them, into v. Names match exactly, so give every field
+// a json tag: unlike with encoding/json, Name does not match name. It opens no token; all claims are in
+// [Session.IDToken].
 func (s *Session) Claims(v any) error {
 	if s.state.test != nil {
 		return strictjson.Unmarshal(string(s.state.test.claims), v)
@@ -74,7 +77,7 @@ func (s *Session) Claims(v any) error {
 // Value returns what OnIdentity kept in Login.Values; "" if nothing.
 func (s *Session) Value(key string) string {
 	if s.state.test != nil {
-		return ""
+		return s.state.test.values[key]
 	}
 	return s.state.record().identity.value(key)
 }
@@ -350,6 +353,7 @@ func (t *sessionState) renew(ctx context.Context, what renewal, satisfied func(*
 
 // NewSession makes a session for tests of handlers: see [NewContext]. The claims sub, iss, sid, acr, amr, auth_time
 // fill the fields, and all claims are what [Session.Claims] decodes. A nil token means a session without tokens.
+// [Session.IDToken], [Session.First] and [Session.UserInfo] return [ErrNoTokens]: nothing was verified.
 func NewSession(claims map[string]any, t *oauth2.Token) *Session {
 	b, err := json.Marshal(claims)
 	if err != nil {
@@ -371,4 +375,16 @@ func NewSession(claims map[string]any, t *oauth2.Token) *Session {
 		}
 	}
 	return s
+}
+
+// WithValues returns a copy of a session that [NewSession] made, in which [Session.Value] has these values. It panics on
+// any other session: the values of a login are its hook's to give.
+func (s *Session) WithValues(values map[string]string) *Session {
+	if s.state.test == nil {
+		panic("middleware: WithValues: not a session of NewSession")
+	}
+	next, test := *s, *s.state.test
+	test.values = maps.Clone(values)
+	next.state = &sessionState{test: &test}
+	return &next
 }

@@ -15,10 +15,15 @@ const apiTimeout = 30 * time.Second
 
 // Transport returns a RoundTripper for one http.Client per process: each request gets the access token of the session
 // in its context, refreshed first if need be. Only these origins (scheme://host[:port]) get one; a request to any
-// other, by a redirect too, fails with [rp.ErrOrigin]; a request without a session fails with [ErrNoSession]. base nil
-// is http.DefaultTransport. It keeps no token: another user's request can never get this one's.
+// other, by a redirect too, fails with [rp.ErrOrigin]; a request without a session fails with [ErrNoSession]. An origin is
+// https, or http on loopback, without a path; with any other, every request fails, and that is logged as an error here.
+// base nil is http.DefaultTransport. It keeps no token: another user's request can never get this one's.
 func (a *Auth) Transport(base http.RoundTripper, origins ...string) http.RoundTripper {
-	return rp.Transport(contextSource{a}, base, origins...)
+	t := rp.Transport(contextSource{a}, base, origins...)
+	if checked, ok := t.(interface{ Err() error }); ok && checked.Err() != nil {
+		a.config.Logger.Error("twofold: Auth.Transport will refuse every request", "error", checked.Err())
+	}
+	return t
 }
 
 // contextSource takes the token of the session that the request's context names.
