@@ -86,7 +86,7 @@ var address = regexp.MustCompile(`http://localhost:\d+`)
 func example(t *testing.T, name string) string {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), name)
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "./examples/"+name) //nolint:gosec // a test's own name
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "./examples/"+name)
 	build.Dir = filepath.Join("..", "..")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
