@@ -29,8 +29,8 @@
 //
 // A session lives in sealed cookies, or in any gorilla sessions.Store. Identity and tokens are kept apart: a page that
 // asks who the user is opens no token. A copied cookie stays valid after a logout until the session's limits, but for
-// this process, which remembers, or for all that share Config.Logouts; that is what session stores are for. The session cookies last as long as the session
-// may, so they outlive a browser restart.
+// this process, which remembers, or for all that share Config.Logouts; that is what session stores are for. The session
+// cookies last as long as the session may, so they outlive a browser restart.
 //
 // A nonce is checked against the request that it was made for. There is no list of nonces that were seen: an answer
 // counts once because its code is spent once and its transaction ends with it.
