@@ -5,6 +5,8 @@ package servertest
 import (
 	"bufio"
 	"context"
+	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
@@ -114,13 +116,28 @@ func prepare(program string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
+	addr, err := freeAddr()
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = listener.Close() }()
 	dir, err := os.MkdirTemp("", "twofold-"+program+"-")
-	return &Server{Addr: listener.Addr().String(), dir: dir, path: path, crash: os.Kill}, err
+	return &Server{Addr: addr, dir: dir, path: path, crash: os.Kill}, err
+}
+
+// freeAddr finds a port below those that systems give to connections and to listeners on port 0: one of them could take
+// it before the server starts, or while it is killed.
+func freeAddr() (string, error) {
+	var err error
+	for range 100 {
+		var b [2]byte
+		_, _ = rand.Read(b[:]) // never fails
+		addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(12000+int(binary.BigEndian.Uint16(b[:]))%20000))
+		var listener net.Listener
+		if listener, err = (&net.ListenConfig{}).Listen(context.Background(), "tcp", addr); err == nil {
+			return addr, listener.Close()
+		}
+	}
+	return "", err
 }
 
 // find prefers Debian's directories of PostgreSQL: all programs of one version are there.
