@@ -260,4 +260,12 @@ func all(lies ...func(*Answer)) func(*Answer) {
 // appended returns what puts text behind a value.
 func appended(text string) func(string) string { return func(s string) string { return s + text } }
 
-func long(n int) string { return strings.Repeat("a", n) }
+// long sets something to a text of n bytes. The text is made when it is used: whoever imports this package for another
+// reason shall not carry it.
+func long(set func(name string, value any) func(*Answer), name string, n int) func(*Answer) {
+	return func(a *Answer) { set(name, strings.Repeat("a", n))(a) }
+}
+
+func longParam(name string, n int) func(*Answer) {
+	return func(a *Answer) { param(name, strings.Repeat("a", n))(a) }
+}

@@ -29,7 +29,7 @@ var partyRows = []row{
 	{"B03", "sub_empty", RefuseUnspent, claim("sub", "")},
 	{"B03", "sub_null", RefuseUnspent, claim("sub", nil)},
 	{"B03", "sub_number", RefuseUnspent, claim("sub", 7)},
-	{"B03", "sub_of_256_bytes", RefuseUnspent, claim("sub", long(256))},
+	{"B03", "sub_of_256_bytes", RefuseUnspent, long(claim, "sub", 256)},
 	{"B03", "sub_not_ASCII", RefuseUnspent, claim("sub", "älice")},
 	{"B03", "sub_with_a_line_break", RefuseUnspent, claim("sub", "alice\r\nX-Optest: 1")},
 	{"B04", "aud_missing", RefuseUnspent, noClaim("aud")},
@@ -78,7 +78,7 @@ var timeRows = []row{
 	{"B35", "auth_time_not_a_number", RefuseUnspent, claim("auth_time", "1")},
 	{"B36", "acr_not_a_string", RefuseUnspent, claim("acr", 2)},
 	{"B38", "sid_not_a_string", RefuseUnspent, claim("sid", 7)},
-	{"B38", "sid_of_30_KB", RefuseUnspent, claim("sid", long(30<<10))},
+	{"B38", "sid_of_30_KB", RefuseUnspent, long(claim, "sid", 30<<10)},
 }
 
 var nonceRows = []row{

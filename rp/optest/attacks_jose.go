@@ -122,7 +122,7 @@ var headerRows = []row{
 	{"C14", "kid_of_a_file", RefuseUnspent, headed("kid", "../../../../../dev/null")},
 	{"C14", "kid_with_SQL", RefuseUnspent, headed("kid", "x' OR '1'='1")},
 	{"C14", "kid_of_an_address", RefuseUnspent, headed("kid", "http://169.254.169.254/")},
-	{"C14", "kid_of_30_KB", RefuseUnspent, headed("kid", long(30<<10))},
+	{"C14", "kid_of_30_KB", RefuseUnspent, long(headed, "kid", 30<<10)},
 	{"C14", "kid_number", RefuseUnspent, headed("kid", 1)},
 	{"C14", "kid_null", RefuseUnspent, headed("kid", nil)},
 	{"C20", "crit_unknown", RefuseUnspent, all(headed("crit", []string{"x"}), headed("x", 1))},
@@ -191,7 +191,7 @@ var encodingRows = []row{
 			return input + "." + a.signature(input)
 		}
 	}},
-	{"C30", "of_200_KB", RefuseUnspent, claim("x", long(200<<10))},
+	{"C30", "of_200_KB", RefuseUnspent, long(claim, "x", 200<<10)},
 	{"C31", "JSON_serialization", RefuseUnspent, signed(func(s string) string {
 		part := strings.Split(s, ".")
 		return fmt.Sprintf(`{"payload":%q,"protected":%q,"signature":%q}`, part[1], part[0], part[2])

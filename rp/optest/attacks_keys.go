@@ -38,7 +38,7 @@ var metadataRows = []row{
 	{"F04", "array", RefuseUnspent, body("[]")},
 	{"F04", "null", RefuseUnspent, body("null")},
 	{"F04", "a_page", RefuseUnspent, webPage(http.StatusOK)},
-	{"F04", "of_8_MB", RefuseUnspent, member("x", long(8<<20))},
+	{"F04", "of_8_MB", RefuseUnspent, long(member, "x", 8<<20)},
 	{"F05", "jwks_uri_of_a_file", RefuseUnspent, member("jwks_uri", "file:///etc/passwd")},
 	{"F05", "jwks_uri_with_data", RefuseUnspent, member("jwks_uri", "data:application/json,{}")},
 	{"F05", "token_endpoint_without_TLS", RefuseUnspent, member("token_endpoint", "http://evil.example/token")},

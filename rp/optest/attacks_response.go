@@ -69,7 +69,7 @@ var errorRows = []row{
 	{"A24", "description_with_markup", RefuseUnspent, all(refused("access_denied"), param("error_description", `"'>`+markup))},
 	{"A24", "description_with_line_breaks", RefuseUnspent, all(refused("access_denied"), param("error_description", "a\r\nSet-Cookie: optest=1\r\n\r\n"+markup))},
 	{"A24", "description_from_right_to_left", RefuseUnspent, all(refused("access_denied"), param("error_description", "\u202e\u2066\u200f\x1b[2J"))},
-	{"A24", "description_of_a_megabyte", RefuseUnspent, all(refused("access_denied"), param("error_description", long(1<<20)))},
+	{"A24", "description_of_a_megabyte", RefuseUnspent, all(refused("access_denied"), longParam("error_description", 1<<20))},
 	{"A25", "error_uri_with_a_script", RefuseUnspent, all(refused("access_denied"), param("error_uri", "javascript:optest()"))},
 	{"A26", "access_denied", RefuseUnspent, refused("access_denied")},
 	{"A27", "login_required", RefuseUnspent, refused("login_required")},
@@ -78,7 +78,7 @@ var errorRows = []row{
 var issuerRows = []row{
 	{"A28", "iss_wrong", RefuseUnspent, param("iss", "https://evil.example")},
 	{"A28", "iss_wrong_beside_an_error", RefuseUnspent, all(refused("access_denied"), param("iss", "https://evil.example"))},
-	{"A28", "iss_of_a_megabyte", RefuseUnspent, param("iss", long(1<<20))},
+	{"A28", "iss_of_a_megabyte", RefuseUnspent, longParam("iss", 1<<20)},
 	{"A30", "iss_with_another_slash", RefuseUnspent, edit("iss", appended("/"))},
 	{"A30", "iss_in_another_case", RefuseUnspent, edit("iss", strings.ToUpper)},
 	{"A30", "iss_with_a_space", RefuseUnspent, edit("iss", appended(" "))},
@@ -92,7 +92,7 @@ var injectionRows = []row{
 	{"A54", "ID_Token_as_code", RefuseUnspent, func(a *Answer) { a.Params.Set("code", a.Params.Get("id_token")) }},
 	{"A54", "code_as_ID_Token", RefuseUnspent, func(a *Answer) { a.Params.Set("id_token", a.Params.Get("code")) }},
 	{"A54", "code_with_a_line_break", RefuseUnspent, param("code", "a\r\nX-Optest: 1")},
-	{"A54", "code_of_a_megabyte", RefuseUnspent, param("code", long(1<<20))},
+	{"A54", "code_of_a_megabyte", RefuseUnspent, longParam("code", 1<<20)},
 	{"A55", "whole_answer_of_another_login", RefuseUnspent, func(a *Answer) {
 		a.Params.Set("code", "SplxlOBeZQQYbYS6WxSbIA")
 		a.Claims["c_hash"] = HalfHash(a.handler.config.Algorithm, "SplxlOBeZQQYbYS6WxSbIA")

@@ -45,7 +45,7 @@ var documentRows = []row{
 	{"D05", "deep_nesting", Refuse, text(func(s string) string {
 		return `{"x":` + strings.Repeat("[", 100_000) + strings.Repeat("]", 100_000) + "," + s[1:]
 	})},
-	{"D06", "of_8_MB", Refuse, member("x", long(8<<20))},
+	{"D06", "of_8_MB", Refuse, long(member, "x", 8<<20)},
 }
 
 // memberRows are about access_token, token_type, expires_in, refresh_token and scope.
