@@ -82,8 +82,11 @@ func (f *fleet) outcome(s *session, r *http.Response) string {
 	return fmt.Sprintf("%d %s", r.StatusCode, r.Header.Get("X-Code"))
 }
 
-// perPhase is how many requests sessions send in a phase: each of 20 sessions four kinds, twice.
-const perPhase = 160
+// What sessions send in a phase: each of four kinds, twice.
+const (
+	perSession = 8
+	perPhase   = perSession * users
+)
 
 // stream sends requests of all sessions, f.atOnce at a time, and as many as a tenth of strangers. After a third of them it
 // breaks something, if breakIt is not nil. Only the allowed outcomes may come, and each of them must.
@@ -97,9 +100,9 @@ func (f *fleet) stream(phase string, breakIt func(), allowed ...string) row {
 	for range f.atOnce {
 		asking.Go(func() {
 			for i := range next {
-				s := f.sessions[i%len(f.sessions)]
+				s := f.sessions[i/perSession] // its requests are under way at once, at all instances
 				began := time.Now()
-				answer := f.ask(s, i/len(f.sessions)%len(kinds))
+				answer := f.ask(s, i%len(kinds))
 				took := time.Since(began)
 				stranger := f.stranger(i)
 				mu.Lock()
