@@ -35,13 +35,19 @@ func (a *Auth) backchannelRoute(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusOK)
 }
 
-// endByToken buries by sid if the token has one, else by sub. The same token again finds nothing left to end.
+// endByToken buries by sid if the token has one, else by sub. The same token again finds nothing left to end. What it
+// names by both (section 2.7: "the iss, sub, and sid") may be a session that never heard of a sid: of this user that
+// ends too.
 func (a *Auth) endByToken(r *http.Request, raw string) *Error {
 	t, err := a.client.VerifyLogoutToken(r.Context(), raw)
 	if err != nil {
 		return failProtocol(err)
 	}
-	err = a.endAll(r.Context(), tombText(t.Subject, t.SessionID), ending{at: t.IssuedAt, life: a.graveLife()})
+	texts := []string{tombText(t.Subject, t.SessionID)}
+	if t.Subject != "" && t.SessionID != "" {
+		texts = append(texts, tombNoSID+t.Subject)
+	}
+	err = a.endAll(r.Context(), ending{at: t.IssuedAt, life: a.graveLife()}, texts...)
 	if err != nil {
 		return fail(codeSessionStore, err)
 	}

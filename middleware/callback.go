@@ -408,7 +408,9 @@ func (l *login) session() (*record, error) {
 		challenge: l.t.challenge, claims: pick(claims, l.auth.config.SessionClaims), values: values,
 	}
 	i.carry(first)
-	l.auth.skew.issued(first.IssuedAt, now)
+	if l.tokens != nil { // came straight from the provider; what the browser brings may have been held back
+		l.auth.skew.issued(token.IssuedAt, now)
+	}
 	if !i.limit(claims, l.auth.config.Absolute).After(now) {
 		return nil, fail(codeLoggedOut, errCeiling)
 	}

@@ -110,6 +110,7 @@ type Auth struct {
 	logouts    Tombstones
 	graves     *graves // logouts, if they are in this process; else nil
 	skew       skew
+	frames     allowance
 	background sync.WaitGroup
 	// buriedInStore says that the store looks for tombstones whenever it is asked for a session.
 	buriedInStore bool

@@ -105,6 +105,7 @@ func (a *Auth) EndSession(ctx context.Context, issuer, subject, id string) error
 
 // remove ends a stored session.
 func (a *Auth) remove(ctx context.Context, key string, rec *record) error {
+	ctx = context.WithoutCancel(ctx)
 	a.forget(ctx, rec.identity.id)
 	err := a.server.remove(ctx, key)
 	a.revoke(ctx, rec)
@@ -124,7 +125,7 @@ func (a *Auth) EndSessions(ctx context.Context, issuer, subject, sid string) err
 		return errors.New("middleware: EndSessions needs a subject or a sid")
 	}
 	e := ending{at: a.skew.provider(a.config.Now()), life: a.graveLife(), all: true, revoke: true}
-	return a.endAll(ctx, tombText(subject, sid), e)
+	return a.endAll(ctx, e, tombText(subject, sid))
 }
 
 // ending says which sessions of a tomb end, and how.
@@ -133,6 +134,7 @@ type ending struct {
 	life   time.Duration
 	all    bool // whatever is stored now, also what seems to be newer than at
 	revoke bool // tell the provider
+	weak   bool // on the word of a URL alone
 }
 
 // tombText names a session at the provider, or all of a user.
@@ -143,35 +145,42 @@ func tombText(subject, sid string) string {
 	return tombSubject + subject
 }
 
-// endAll writes the tombstone first and then removes what it ends, so that a session which is written in between meets
-// the one or the other.
-func (a *Auth) endAll(ctx context.Context, text string, e ending) error {
-	if err := a.bury(ctx, text, e.at, e.life); err != nil {
-		return err
+// endAll writes the tombstones first and then removes what they end, so that a session which is written in between
+// meets the one or the other. It does not end with the request that asked for it.
+func (a *Auth) endAll(ctx context.Context, e ending, texts ...string) error {
+	ctx = context.WithoutCancel(ctx)
+	for _, text := range texts {
+		if err := a.bury(ctx, text, e); err != nil {
+			return err
+		}
 	}
 	lister, err := a.lister(a.client.Issuer())
 	if err != nil {
-		return nil //nolint:nilerr // the tombstone is enough
+		return nil //nolint:nilerr // the tombstones are enough
 	}
-	for _, tomb := range a.mark(text) {
-		if err := a.endListed(ctx, lister, tomb, e); err != nil {
-			return err
+	for _, text := range texts {
+		for _, tomb := range a.mark(text) {
+			if err := a.endListed(ctx, lister, tomb, e); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-// endListed removes the sessions of a tomb, as many at once as are listed at once.
+// endListed removes the sessions of a tomb, as many at once as are listed at once, until a list brings nothing new: one
+// that is behind, or that others fill, is left to the tombstone.
 func (a *Auth) endListed(ctx context.Context, lister SessionLister, tomb string, e ending) error {
+	removed := map[string]bool{}
 	for {
 		stored, err := a.list(ctx, lister, tomb)
 		if err != nil {
 			return err
 		}
-		removed := 0
+		before := len(removed)
 		for _, one := range stored {
 			rec, err := a.server.decode(one.ID, one.Data)
-			if err != nil || !e.all && !isDead(rec.identity.issued, e.at) {
+			if err != nil || removed[one.ID] || !e.all && !isDead(rec.identity.issued, e.at) {
 				continue // not ours, or a later login
 			}
 			if !e.revoke {
@@ -180,9 +189,9 @@ func (a *Auth) endListed(ctx context.Context, lister SessionLister, tomb string,
 			if err := a.remove(ctx, one.ID, rec); err != nil {
 				return err
 			}
-			removed++
+			removed[one.ID] = true
 		}
-		if removed == 0 || len(stored) < maxListed {
+		if len(removed) == before || len(stored) < maxListed {
 			return nil
 		}
 	}

@@ -94,6 +94,21 @@ func Events() []string {
 	}
 }
 
+// Graves are the tombstones of one process.
+type Graves struct{ *graves }
+
+func NewGraves(now func() time.Time) Graves { return Graves{newGraves(now)} }
+
+// BuryWeak buries on the word of a URL alone.
+func (g Graves) BuryWeak(tomb string, at time.Time, ttl time.Duration) {
+	g.bury(tomb, ending{at: at, life: ttl, weak: true})
+}
+
+const (
+	MaxTombs     = maxTombs
+	FramesAtOnce = framesAtOnce
+)
+
 // CommitWriter wraps a writer as a request with cookies to renew does.
 func CommitWriter(w http.ResponseWriter, lines ...string) (wrapped http.ResponseWriter, reserve func() (func(), bool), commit func()) {
 	c := &commitWriter{ResponseWriter: w, pending: lines}

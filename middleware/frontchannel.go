@@ -3,8 +3,11 @@ package middleware
 import (
 	"context"
 	"crypto/subtle"
+	"errors"
 	"net/http"
 	"net/url"
+	"sync"
+	"time"
 
 	"github.com/twofold-auth/twofold/rp"
 )
@@ -40,13 +43,14 @@ func (a *Auth) endByFrame(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	iss, sid := q["iss"], q["sid"]
+	ctx := context.WithoutCancel(r.Context()) // the provider's page goes on and takes its frames with it
 	c := a.names.read(r.Header)
-	rec, _ := a.store.load(r.Context(), c)
+	rec, _ := a.store.load(ctx, c)
 	switch {
 	case len(iss) > 1 || len(sid) > 1 || len(iss) == 1 && iss[0] != a.client.Issuer():
 		return
 	case len(sid) == 1 && sid[0] != "" && len(sid[0]) <= maxSID:
-		err = a.endSID(r.Context(), sid[0])
+		err = a.endSID(ctx, sid[0])
 		if rec != nil && subtle.ConstantTimeCompare([]byte(rec.identity.sid), []byte(sid[0])) != 1 {
 			rec = nil // another session of this browser
 		}
@@ -54,11 +58,14 @@ func (a *Auth) endByFrame(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if rec != nil {
-		err = joinFirst(err, a.end(r.Context(), rec.handle, eventLogout))
+		err = joinFirst(err, a.end(ctx, rec.handle, eventLogout))
 		addCookies(w.Header(), a.names.dropSession())
 	}
-	if rec != nil || len(sid) == 1 {
-		a.observe(r.Context(), rp.Event{Name: eventFrame, Code: errorCode(err), Err: err})
+	switch {
+	case errors.Is(err, errFrames):
+		a.observe(ctx, rp.Event{Name: eventMemoryFull})
+	case rec != nil || len(sid) == 1:
+		a.observe(ctx, rp.Event{Name: eventFrame, Code: errorCode(err), Err: err})
 	}
 }
 
@@ -72,14 +79,66 @@ func joinFirst(first, second error) error {
 	return second
 }
 
-// endSID ends the sessions of a sid that a stranger may have made up: where the store lists sessions, the tombstone of
-// one that has none stays only as long as a login may be under way, so that nobody fills the store with them.
+// endSID ends the sessions of a sid that a stranger may have made up. Where the store lists sessions, the tombstone of
+// one that has none stays only as long as a login may be under way; everywhere strangers get only so many.
 func (a *Auth) endSID(ctx context.Context, sid string) error {
-	e := ending{at: a.skew.provider(a.config.Now()), life: a.graveLife()}
-	if _, err := a.lister(a.client.Issuer()); err == nil {
-		e.life = tombSlack // what is stored is removed, and nothing makes it again
+	now := a.config.Now()
+	e := ending{at: a.skew.provider(now), life: a.graveLife(), all: true, weak: true}
+	found, err := a.listed(ctx, tombSID+sid)
+	if !found && !a.frames.take(now) {
+		return errFrames
 	}
-	return a.endAll(ctx, tombSID+sid, e)
+	if !found && err == nil {
+		e.life = tombSlack
+	}
+	if err := a.endAll(ctx, e, tombSID+sid); err != nil {
+		e.life = a.graveLife() // a session came meanwhile
+		return joinFirst(err, a.bury(ctx, tombSID+sid, e))
+	}
+	return nil
+}
+
+// listed reports whether the store has sessions of a tomb, readable here or not. An error: nobody knows.
+func (a *Auth) listed(ctx context.Context, text string) (bool, error) {
+	lister, err := a.lister(a.client.Issuer())
+	if err != nil {
+		return false, err
+	}
+	for _, tomb := range a.mark(text) {
+		if stored, err := a.list(ctx, lister, tomb); err != nil || len(stored) > 0 {
+			return len(stored) > 0, err
+		}
+	}
+	return false, nil
+}
+
+const (
+	framesPerSecond = 10
+	framesAtOnce    = 1000
+)
+
+// errFrames refuses a logout by a URL, because too many came that ended nothing.
+var errFrames = errors.New("too many front-channel logouts of unknown sessions")
+
+// allowance is how many frames of unknown sessions are heeded now. The zero value is a full one.
+type allowance struct {
+	mu   sync.Mutex // guards what follows
+	used float64
+	last time.Time
+}
+
+func (l *allowance) take(now time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if now.After(l.last) {
+		l.used = max(0, l.used-now.Sub(l.last).Seconds()*framesPerSecond)
+		l.last = now
+	}
+	if l.used+1 > framesAtOnce {
+		return false
+	}
+	l.used++
+	return true
 }
 
 // providerOrigin is the site that may frame us. Where the logout page is on another one its browsers show nothing, but

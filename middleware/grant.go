@@ -1,6 +1,7 @@
 package middleware
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -13,8 +14,13 @@ import (
 	"github.com/twofold-auth/twofold/rp"
 )
 
-// grantLife is how long a grant is kept that nobody uses.
-const grantLife = 400 * 24 * time.Hour
+const (
+	// grantLife is how long a grant is kept that nobody uses.
+	grantLife = 400 * 24 * time.Hour
+	// refusedLife is how long a grant stays that the provider refuses: another instance may be about to write what it
+	// got for the same refresh token.
+	refusedLife = 2 * refreshTimeout
+)
 
 // Grant moves the session's refresh token into a record of its own, for workers that act when the user is away, and
 // returns its ID for [Auth.Offline]. Keep the ID like a password. The session keeps its access token until that ends,
@@ -47,8 +53,10 @@ func (s *Session) Grant(ctx context.Context) (id string, err error) {
 		switch {
 		case err == nil && moved:
 			return id, nil
-		case moved: // the session could not be written: nobody will hear of the grant
+		case moved && errors.Is(err, ErrNoSession): // logged out meanwhile: nobody will hear of the grant
 			return "", errors.Join(err, a.EndGrant(ctx, id))
+		case moved: // the session may still have the refresh token
+			return "", errors.Join(err, a.server.remove(ctx, a.server.key("grant", id)))
 		case err != nil:
 			return "", err
 		}
@@ -78,7 +86,7 @@ func (a *Auth) moveTo(id string, moved *bool) renewal {
 	}}
 }
 
-// grant is a refresh token that belongs to no session.
+// grant is a refresh token that belongs to no session. Without tokens it is one that the provider refuses.
 type grant struct {
 	subject  string
 	obtained time.Time
@@ -90,7 +98,11 @@ const grantVersion = 1
 
 func (s *serverStore) putGrant(ctx context.Context, id string, g *grant) error {
 	key := s.key("grant", id)
-	raw := g.tokens.Bytes()
+	var raw []byte
+	life := refusedLife
+	if g.tokens != nil {
+		raw, life = g.tokens.Bytes(), grantLife
+	}
 	w := wire.NewWriter(grantVersion, 64+len(raw))
 	w.String(g.subject)
 	w.Time(g.obtained)
@@ -101,7 +113,7 @@ func (s *serverStore) putGrant(ctx context.Context, id string, g *grant) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	version, err := s.store.Put(ctx, key, []byte(sealed), PutOptions{Version: g.version, TTL: grantLife})
+	version, err := s.store.Put(ctx, key, []byte(sealed), PutOptions{Version: g.version, TTL: life})
 	if err != nil {
 		return storeError(err)
 	}
@@ -109,7 +121,16 @@ func (s *serverStore) putGrant(ctx context.Context, id string, g *grant) error {
 	return nil
 }
 
+// grant returns ErrNoSession for a grant that is refused, too.
 func (s *serverStore) grant(ctx context.Context, id string) (*grant, error) {
+	g, err := s.storedGrant(ctx, id)
+	if err == nil && g.tokens == nil {
+		return nil, ErrNoSession
+	}
+	return g, err
+}
+
+func (s *serverStore) storedGrant(ctx context.Context, id string) (*grant, error) {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	key := s.key("grant", id)
@@ -127,6 +148,9 @@ func (s *serverStore) grant(ctx context.Context, id string) (*grant, error) {
 	if r.Close() != nil {
 		return nil, ErrNoSession
 	}
+	if len(raw) == 0 {
+		return g, nil
+	}
 	if g.tokens, err = s.client.ParseTokens(raw); err != nil {
 		return nil, ErrNoSession
 	}
@@ -135,7 +159,7 @@ func (s *serverStore) grant(ctx context.Context, id string) (*grant, error) {
 
 // Offline returns the tokens of a grant that [Session.Grant] made, for a worker: they are refreshed when it is time, by one
 // process at once. Its Token returns [ErrLoginRequired] once the provider has ended the grant, and [rp.ErrUnavailable] if
-// neither a token nor the provider is there.
+// neither a token nor the provider is there. What it asks of the provider goes on when its ctx ends.
 //
 // [ErrNoSession] if there is no such grant; [rp.ErrUnsupported] if Config.Store is no [SessionStore]; any other error is
 // the store's.
@@ -172,58 +196,125 @@ func (a *Auth) EndGrant(ctx context.Context, grantID string) error {
 type offline struct {
 	auth *Auth
 	id   string
-	mu   sync.Mutex // guards last, and is held while it is renewed
-	last *grant
+
+	mu     sync.Mutex // guards what follows
+	last   *grant
+	flight *grantFlight // nil if none is under way
+}
+
+// grantFlight is one renewal; next and err are there when done is closed.
+type grantFlight struct {
+	done chan struct{}
+	next *grant
+	err  error
 }
 
 func (o *offline) Token(ctx context.Context) (*oauth2.Token, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	need := o.last.urgency(o.auth.config.Now())
-	if need == tokenLive {
-		return withoutRefresh(o.last.tokens.OAuth2()), nil
+	g, f := o.join(ctx)
+	if f == nil {
+		return withoutRefresh(g.tokens.OAuth2()), nil
 	}
-	next, err := o.renew(ctx)
-	switch {
-	case err == nil:
-		o.last = next
-	case need == tokenOver || errors.Is(err, ErrNoSession) || errors.Is(err, ErrLoginRequired):
+	var err error
+	select {
+	case <-f.done:
+		if err = f.err; err == nil {
+			g = f.next
+		}
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	over := g.urgency(o.auth.config.Now()) == tokenOver
+	if err != nil && (over || errors.Is(err, ErrNoSession) || errors.Is(err, ErrLoginRequired)) {
 		return nil, err
 	}
-	return withoutRefresh(o.last.tokens.OAuth2()), nil
+	return withoutRefresh(g.tokens.OAuth2()), nil
+}
+
+// join returns the grant, and the renewal to wait for if it is time for one. It does not end with the request of the
+// one who was first: its answer must not be lost.
+func (o *offline) join(ctx context.Context) (*grant, *grantFlight) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.last.urgency(o.auth.config.Now()) == tokenLive {
+		return o.last, nil
+	}
+	if o.flight == nil {
+		f := &grantFlight{done: make(chan struct{})}
+		o.flight = f
+		o.auth.background.Go(func() { o.fly(context.WithoutCancel(ctx), f) })
+	}
+	return o.last, o.flight
+}
+
+func (o *offline) fly(ctx context.Context, f *grantFlight) {
+	ctx, cancel := context.WithTimeout(ctx, refreshTimeout)
+	defer cancel()
+	f.next, f.err = o.renew(ctx)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if f.err == nil {
+		o.last = f.next
+	}
+	o.flight = nil
+	close(f.done)
 }
 
 func (g *grant) urgency(now time.Time) urgency {
 	return urgencyOf(g.tokens.OAuth2().Expiry, g.obtained, now)
 }
 
-// renew reads the grant again under its lock, and refreshes it if nobody else has. What was sent is not broken off with
-// ctx: its answer must not be lost.
+// renew reads the grant again under its lock, and refreshes it if nobody else has.
 func (o *offline) renew(ctx context.Context) (*grant, error) {
-	s := o.auth.server
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), refreshTimeout)
-	defer cancel()
-	unlock, err := s.lockKey(ctx, s.key("grant", o.id))
+	a := o.auth
+	unlock, err := a.server.lockKey(ctx, a.server.key("grant", o.id))
 	if err != nil {
 		return nil, err
 	}
 	defer unlock()
-	g, err := s.grant(ctx, o.id)
-	if err != nil || g.urgency(o.auth.config.Now()) == tokenLive {
+	g, err := a.server.grant(ctx, o.id)
+	if err != nil || g.urgency(a.config.Now()) == tokenLive {
 		return g, err
 	}
-	began := o.auth.config.Now()
-	tokens, err := o.auth.client.Refresh(ctx, g.tokens, rp.Target{})
-	o.auth.observe(ctx, rp.Event{Name: eventRefreshed, Took: o.auth.config.Now().Sub(began), Code: errorCode(err), Err: err})
+	began := a.config.Now()
+	tokens, err := a.client.Refresh(ctx, g.tokens, rp.Target{})
+	a.observe(ctx, rp.Event{Name: eventRefreshed, Took: a.config.Now().Sub(began), Code: errorCode(err), Err: err})
+	next := &grant{subject: g.subject, obtained: a.config.Now(), version: g.version}
 	var provider *rp.Error
-	if errors.As(err, &provider) && provider.Code == "invalid_grant" {
-		return nil, errors.Join(ErrLoginRequired, err, s.remove(ctx, s.key("grant", o.id)))
-	}
-	if err != nil {
+	switch {
+	case err == nil:
+		next.tokens = tokens
+		return o.keep(ctx, g, next)
+	case errors.As(err, &provider) && provider.Code == "invalid_grant":
+		current, failed := o.keep(ctx, g, next)
+		if failed != nil || current.tokens == nil {
+			return nil, errors.Join(ErrLoginRequired, err, failed)
+		}
+		return current, nil
+	default:
 		return nil, err
 	}
-	next := &grant{subject: g.subject, obtained: o.auth.config.Now(), tokens: tokens, version: g.version}
-	return next, o.write(ctx, next)
+}
+
+// keep writes what the provider has said of base: new tokens, or that it refuses the old. If another instance was
+// first, its tokens count, unless they are still those of base.
+func (o *offline) keep(ctx context.Context, base, next *grant) (*grant, error) {
+	s := o.auth.server
+	err := o.write(ctx, next)
+	for try := 0; try < maxConflicts && errors.Is(err, ErrConflict); try++ {
+		var current *grant
+		if current, err = s.storedGrant(ctx, o.id); err != nil {
+			break
+		}
+		if current.tokens != nil && !bytes.Equal(current.tokens.Bytes(), base.tokens.Bytes()) {
+			return current, nil
+		}
+		next.version = current.version
+		err = o.write(ctx, next)
+	}
+	if errors.Is(err, ErrNoSession) && next.tokens != nil { // it was ended meanwhile: nobody holds these
+		o.auth.revoke(ctx, &record{part: &tokenPart{kind: partTokens, parsed: next.tokens}})
+	}
+	return next, err
 }
 
 // write offers what the provider gave to a store that is down for a moment again and again.

@@ -90,11 +90,11 @@ func (i *identity) decode(b []byte) error {
 // limit lowers the absolute limit to session_expiry of the newest ID Token, if it has one, in seconds since 1970: the
 // ceiling that the OpenID IPSIE profiles let a provider set. It returns the limit.
 func (i *identity) limit(claims map[string]json.RawMessage, absolute time.Duration) time.Time {
-	var ceiling int64
+	var ceiling float64 // a NumericDate may have a fraction
 	if json.Unmarshal(claims["session_expiry"], &ceiling) == nil && ceiling > 0 {
 		i.expires = i.started.Add(absolute)
-		if at := time.Unix(ceiling, 0); at.Before(i.expires) {
-			i.expires = at
+		if ceiling < float64(i.expires.Unix()) {
+			i.expires = time.Unix(int64(ceiling), 0)
 		}
 	}
 	return i.expires

@@ -1,6 +1,7 @@
 package middleware
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -324,7 +325,7 @@ func (a *Auth) renewLocked(ctx context.Context, rec *record, what renewal) (*rec
 	if err != nil {
 		return nil, nil, err
 	}
-	return a.keep(ctx, rec, next)
+	return a.keep(ctx, current, next)
 }
 
 // saveRetries and saveRetryPause: what the provider has given is offered again to a store that is down for a moment.
@@ -333,23 +334,69 @@ const (
 	saveRetryPause = 100 * time.Millisecond
 )
 
-// keep writes what the provider has given, for it gives it once. A store that is down is asked again for some seconds;
-// then this process keeps it until somebody asks for it. If another instance was first, its result counts.
-func (a *Auth) keep(ctx context.Context, rec, next *record) (*record, []string, error) {
+// keep writes what the provider has given for base, for it gives it once. A store that is down is asked again for some
+// seconds; then this process keeps it until somebody asks for it. If another instance was first, its result counts, or
+// ours on top of it.
+func (a *Auth) keep(ctx context.Context, base, next *record) (*record, []string, error) {
+	lines, err := a.offer(ctx, next)
+	for range maxConflicts {
+		if !errors.Is(err, ErrConflict) {
+			break
+		}
+		var current *record
+		if current, err = a.store.reload(ctx, base); err != nil {
+			return nil, nil, err
+		}
+		if err = a.store.openTokens(current); err != nil {
+			return nil, nil, err
+		}
+		if !overtakes(base.part, current.part, next.part) {
+			return current, nil, nil
+		}
+		next = next.onTop(current)
+		lines, err = a.offer(ctx, next)
+	}
+	if errors.Is(err, ErrNoSession) {
+		a.revoke(ctx, next) // it was logged out meanwhile: nobody holds these
+	}
+	return next, lines, err
+}
+
+// offer saves, again and again for some seconds.
+func (a *Auth) offer(ctx context.Context, next *record) ([]string, error) {
 	lines, err := a.save(ctx, next, a.config.Now())
 	pause := saveRetryPause
 	for try := 0; try < saveRetries && a.server != nil && errors.Is(err, errStore) && rest(ctx, pause); try++ {
 		lines, err = a.save(ctx, next, a.config.Now())
 		pause *= 2
 	}
+	return lines, err
+}
+
+// overtakes reports whether next, made of base, counts beside current, which another instance has written since: if
+// the tokens are still those of base, or if all it has is that the provider refuses them, whose successors we hold.
+func overtakes(base, current, next *tokenPart) bool {
 	switch {
-	case errors.Is(err, ErrConflict):
-		current, err := a.store.reload(ctx, rec)
-		return current, nil, err
-	case errors.Is(err, ErrNoSession):
-		a.revoke(ctx, next) // it was logged out meanwhile: nobody holds these
+	case current == nil:
+		return false
+	case current.kind == partEnded:
+		return next.kind == partTokens && !bytes.Equal(next.tokens, base.tokens)
+	default:
+		return current.kind == base.kind && bytes.Equal(current.tokens, base.tokens)
 	}
-	return next, lines, err
+}
+
+// onTop is rec as the successor of current.
+func (r *record) onTop(current *record) *record {
+	next, part := *r, *r.part
+	next.version, next.chunks = current.version, current.chunks
+	next.identity.generation = current.identity.generation + 1
+	part.generation = next.identity.generation
+	if part.kind == partTokens && len(part.userInfo) == 0 && current.part.kind == partTokens {
+		part.userInfo = current.part.userInfo
+	}
+	next.part = &part
+	return &next
 }
 
 // rest waits; false if ctx ended first.
@@ -433,12 +480,14 @@ func (a *Auth) refreshClaims(i *identity, tokens *rp.Tokens) {
 	i.limit(claims, a.config.Absolute)
 }
 
-// end ends the session behind a handle, here for requests under way and in the store, and reports it.
+// end ends the session behind a handle, here for requests under way and in the store, and reports it. It does not end
+// with the request that asked for it.
 func (a *Auth) end(ctx context.Context, handle, event string) error {
+	ctx = context.WithoutCancel(ctx)
 	a.forget(ctx, handleID(handle))
 	err := a.store.drop(ctx, handle)
 	if a.store.inCookies() && a.graves == nil { // other instances would believe a copy of the cookies
-		err = a.bury(ctx, tombSession+handleID(handle), a.config.Now().Add(a.graveLife()), a.graveLife())
+		err = a.bury(ctx, tombSession+handleID(handle), ending{at: a.config.Now().Add(a.graveLife()), life: a.graveLife()})
 	}
 	a.observe(ctx, rp.Event{Name: event, Code: errorCode(err), Err: err})
 	return err

@@ -18,6 +18,7 @@ const (
 	tombSession  = "session\x00"
 	tombSID      = "sid\x00"
 	tombSubject  = "sub\x00"
+	tombNoSID    = "nosid\x00"      // of the subject, for sessions without a sid
 	tombSlack    = 15 * time.Minute // a login whose ID Token is older than a logout may be completed so much later
 	maxTombs     = 1 << 16          // in this process's memory
 	maxClockSkew = 5 * time.Minute
@@ -34,6 +35,8 @@ func (a *Auth) tombs(i *identity) []string {
 	tombs := a.mark(tombSubject + i.subject)
 	if i.sid != "" {
 		tombs = append(tombs, a.mark(tombSID+i.sid)...)
+	} else {
+		tombs = append(tombs, a.mark(tombNoSID+i.subject)...)
 	}
 	if a.store.inCookies() {
 		tombs = append(tombs, a.mark(tombSession+i.id)...)
@@ -59,12 +62,16 @@ func (a *Auth) alive(ctx context.Context, i *identity) error {
 	return nil
 }
 
-// bury notes a logout, under the marks of all keys. Sessions up to at are dead for ttl.
-func (a *Auth) bury(ctx context.Context, text string, at time.Time, ttl time.Duration) error {
+// bury notes a logout, under the marks of all keys. Sessions up to e.at are dead for e.life.
+func (a *Auth) bury(ctx context.Context, text string, e ending) error {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	for _, tomb := range a.mark(text) {
-		if err := a.logouts.Bury(ctx, tomb, at, ttl); err != nil {
+		if a.graves != nil {
+			a.graves.bury(tomb, e)
+			continue
+		}
+		if err := a.logouts.Bury(ctx, tomb, e.at, e.life); err != nil {
 			return storeError(err)
 		}
 	}
@@ -94,7 +101,7 @@ func (a *Auth) save(ctx context.Context, rec *record, now time.Time) ([]string, 
 // to arrive makes it too large, so the smallest counts, and larger ones only slowly.
 type skew struct{ nanos atomic.Int64 }
 
-// issued takes the iat of a login's ID Token.
+// issued takes the iat of an ID Token of the token endpoint.
 func (s *skew) issued(iat, now time.Time) {
 	seen := now.Sub(iat)
 	if seen.Abs() > maxClockSkew {
@@ -120,7 +127,10 @@ type graves struct {
 	lost bool
 }
 
-type grave struct{ buried, until time.Time }
+type grave struct {
+	buried, until time.Time
+	weak          bool // on the word of a URL alone
+}
 
 var _ Tombstones = (*graves)(nil)
 
@@ -136,6 +146,11 @@ func (g *graves) empty() bool {
 
 // Bury is described at Tombstones.
 func (g *graves) Bury(_ context.Context, tomb string, at time.Time, ttl time.Duration) error {
+	g.bury(tomb, ending{at: at, life: ttl})
+	return nil
+}
+
+func (g *graves) bury(tomb string, e ending) {
 	now := g.now()
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -143,23 +158,27 @@ func (g *graves) Bury(_ context.Context, tomb string, at time.Time, ttl time.Dur
 	if !known && len(g.at) >= maxTombs {
 		g.sweep(now)
 	}
-	g.at[tomb] = grave{later(old.buried, at), later(old.until, now.Add(ttl))}
-	return nil
+	weak := e.weak && (!known || old.weak)
+	g.at[tomb] = grave{later(old.buried, e.at), later(old.until, now.Add(e.life)), weak}
 }
 
-// sweep makes room: what is over goes, or else whatever comes first.
+// sweep makes room: what is over goes, or else an eighth of all, first of those that anybody may have asked for.
 func (g *graves) sweep(now time.Time) {
 	for tomb, one := range g.at {
 		if !now.Before(one.until) {
 			delete(g.at, tomb)
 		}
 	}
-	for tomb := range g.at {
-		if len(g.at) < maxTombs {
-			return
+	for _, weak := range [...]bool{true, false} {
+		for tomb, one := range g.at {
+			if len(g.at) < maxTombs-maxTombs/8 { // room for a while: this looked at all of them
+				return
+			}
+			if one.weak == weak {
+				delete(g.at, tomb)
+				g.lost = true
+			}
 		}
-		delete(g.at, tomb)
-		g.lost = true
 	}
 }
 
