@@ -43,8 +43,11 @@ func Lock(ctx context.Context, k Keeper, key string, lease time.Duration) (unloc
 func wait(ctx context.Context, k Keeper, key, owner string, lease time.Duration) error {
 	for pause := firstWait; ; pause = min(2*pause, longWait) {
 		ok, err := k.Take(ctx, key, owner, lease)
-		if ok || err != nil {
-			return err
+		if ok {
+			return nil
+		}
+		if err != nil {
+			return because(ctx, err)
 		}
 		timer := time.NewTimer(jitter(pause))
 		select {
@@ -53,6 +56,16 @@ func wait(ctx context.Context, k Keeper, key, owner string, lease time.Duration)
 			return ctx.Err()
 		case <-timer.C:
 		}
+	}
+}
+
+// because adds that ctx has ended: a store that puts ctx's deadline on its connection is a moment before it.
+func because(ctx context.Context, err error) error {
+	select {
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %w", ctx.Err(), err)
+	case <-time.After(firstWait):
+		return err
 	}
 }
 
