@@ -56,8 +56,9 @@ func (s *Store) Migrate(ctx context.Context) error {
 	return nil
 }
 
+// migrate runs under one lock for all apps of the database: they may share a schema that none has made yet.
 func (s *Store) migrate(ctx context.Context, tx *sql.Tx) error {
-	if _, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock(hashtext($1))`, "twofold "+s.prefix); err != nil {
+	if _, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock(hashtext($1))`, "twofold"); err != nil {
 		return err
 	}
 	if err := s.makeSchema(ctx, tx); err != nil {
