@@ -60,7 +60,7 @@ func (e *environment) oneOf(name string, values ...string) string {
 		return values[0]
 	}
 	if !slices.Contains(values, v) {
-		e.fail(name, "%q is not supported; supported: %s", v, strings.Join(values, ", "))
+		e.fail(name, "%q is not supported; supported: %s", v, strings.Join(slices.Compact(slices.Sorted(slices.Values(values))), ", "))
 	}
 	return v
 }
