@@ -23,7 +23,9 @@ func (p *program) routes() http.Handler {
 	mux := http.NewServeMux()
 	p.auth.Register(mux)
 	mux.HandleFunc("GET /{$}", home)
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, map[string]string{"status": "ok"}) })
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, http.StatusOK, map[string]string{"status": "ok"})
+	})
 	mux.HandleFunc("GET /discover", p.discover)
 	mux.HandleFunc("GET /register", func(w http.ResponseWriter, _ *http.Request) {
 		http.Error(w, "RP_REGISTRATION is static: there is nothing to register", http.StatusNotFound)
