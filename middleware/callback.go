@@ -293,12 +293,16 @@ func (a *Auth) settle(r *http.Request, p response) (o outcome) {
 // retryURL leads on from a login that failed. An account that is not accepted would come again by itself, from the
 // provider's session: there the user must be able to choose another.
 func (a *Auth) retryURL(e *Error, returnTo string) string {
-	var provider *rp.Error
-	denied := errors.As(e.Err, &provider) && provider.StatusCode == 0 && provider.Code == "access_denied"
-	if denied || e.Code == codeRefused {
+	if e.Code == codeRefused {
 		return a.switchURL(returnTo)
 	}
 	return a.LoginURL(returnTo)
+}
+
+// isDenied: the user cancelled, or the provider does not let this account in.
+func isDenied(e *Error) bool {
+	var provider *rp.Error
+	return errors.As(e.Err, &provider) && provider.StatusCode == 0 && provider.Code == "access_denied"
 }
 
 // login is one answer on its way to a session.

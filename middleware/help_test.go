@@ -76,7 +76,7 @@ func TestAnotherAccount(t *testing.T) {
 		a.form = url.Values{"error": {"access_denied"}, "state": {a.to.Query().Get("state")}}
 		rep := a.post()
 		w.refused(rep, 403, "provider_error")
-		wantWays(t, rep, another, "To the home page → /")
+		wantWays(t, rep, "Log in again → /auth/login?return_to=%2Fprivate", another, "To the home page → /")
 	})
 	for name, row := range map[string]struct{ configured, query, want string }{
 		"switch=1":                     {"", "switch=1", "select_account"},

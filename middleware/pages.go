@@ -110,7 +110,7 @@ func (a *Auth) ways(e *Error) []way {
 	}
 	switch {
 	case strings.HasPrefix(e.RetryURL, login+switchQuery):
-		first.Text = "Use another account"
+		first.Text = anotherAccount
 	case e.Code == codeTransactionMissing:
 		first.Text, home.Text = "Log in", "Continue" // there may be a session: the callback cannot see it
 	case e.Code == codeLoginRequired, e.Code == codeNoResponse:
@@ -118,8 +118,13 @@ func (a *Auth) ways(e *Error) []way {
 	case e.Status < http.StatusInternalServerError:
 		first.Text = "Log in again"
 	}
+	if query, ok := strings.CutPrefix(e.RetryURL, login+"?"); ok && isDenied(e) {
+		return []way{first, {login + switchQuery + "&" + query, anotherAccount}, home}
+	}
 	return []way{first, home}
 }
+
+const anotherAccount = "Use another account"
 
 // landingPage is where a logout ends. It leads on to a path of this site.
 func (a *Auth) landingPage(w http.ResponseWriter, text, path string) {
