@@ -20,6 +20,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/twofold-auth/twofold/examples/internal/demo"
@@ -35,6 +36,12 @@ func main() {
 	s, err := parse(os.Getenv)
 	switch {
 	case err != nil:
+	case flag.NArg() > 0:
+		err = fmt.Errorf("%q is no flag", flag.Arg(0))
+	case !strings.HasPrefix(*listen, "localhost:"):
+		err = fmt.Errorf("-listen %s: must be localhost and a port, such as localhost:9080; the provider is on another site", *listen)
+	case !strings.HasPrefix(*provider, "127.0.0.1:"):
+		err = fmt.Errorf("-provider %s: must be 127.0.0.1 and a port, such as 127.0.0.1:9081; the app is on another site", *provider)
 	case *check && s.issuer != "":
 		err = errors.New("ISSUER: -check needs the embedded provider, which it can log in at; unset ISSUER")
 	case *check:
