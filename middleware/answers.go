@@ -37,17 +37,30 @@ func (a *Auth) sharedSettle(r *http.Request, p response) outcome {
 	case err == nil:
 		return o
 	case errors.Is(err, errSpent):
-		e := fail(codeTransactionSpent, err)
-		e.RetryURL = a.LoginURL(p.t.returnTo)
-		return outcome{err: e, lines: []string{dropCookie(p.name, a.transactionSite())}}
+		return a.spentAnswer(p)
 	case !errors.Is(err, ErrNoSession):
 		return outcome{err: fail(codeSessionStore, err), again: true}
 	}
-	o = a.settle(r, p)
-	if o.to.URL == "" { // another login that begins needs no memory: its state is new
-		a.server.keepAnswer(ctx, key, p, o, a.config.LoginTimeout)
+	// Who dies from here on has spent the code for all that the others know: they refuse it.
+	version, err := a.server.keepAnswer(ctx, key, p, a.spentAnswer(p), PutOptions{TTL: a.config.LoginTimeout})
+	if err != nil {
+		return outcome{err: fail(codeSessionStore, err), again: true}
 	}
+	o = a.settle(r, p)
+	if o.to.URL != "" { // another login begins: its state is new
+		_ = a.server.remove(ctx, key) // else the answer stays that the code is spent
+		return o
+	}
+	// If the store fails now, that stays as well.
+	_, _ = a.server.keepAnswer(ctx, key, p, o, PutOptions{Version: version, TTL: a.config.LoginTimeout})
 	return o
+}
+
+// spentAnswer is for a form that an instance has taken up, when nobody knows what came of it.
+func (a *Auth) spentAnswer(p response) outcome {
+	e := fail(codeTransactionSpent, errSpent)
+	e.RetryURL = a.LoginURL(p.t.returnTo)
+	return outcome{err: e, lines: []string{dropCookie(p.name, a.transactionSite())}}
 }
 
 // settleTimeout bounds the wait for another instance and the login itself.
@@ -78,9 +91,8 @@ func (s *serverStore) answer(ctx context.Context, key string, form [sha256.Size]
 	return o, nil
 }
 
-// keepAnswer notes what was answered, for as long as the transaction may be in the browser. If the store fails now, the
-// provider still knows that the code is spent.
-func (s *serverStore) keepAnswer(ctx context.Context, key string, p response, o outcome, life time.Duration) {
+// keepAnswer notes what was answered, for as long as the transaction may be in the browser.
+func (s *serverStore) keepAnswer(ctx context.Context, key string, p response, o outcome, to PutOptions) (uint64, error) {
 	e := o.err
 	if e == nil {
 		e = &Error{}
@@ -96,9 +108,13 @@ func (s *serverStore) keepAnswer(ctx context.Context, key string, p response, o 
 	w.Int(int64(e.Status))
 	sealed, err := s.boxes.answer.Seal(w.Done(), key)
 	if err != nil {
-		return
+		return 0, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	_, _ = s.store.Put(ctx, key, []byte(sealed), PutOptions{TTL: life})
+	version, err := s.store.Put(ctx, key, []byte(sealed), to)
+	if err != nil {
+		return 0, storeError(err)
+	}
+	return version, nil
 }
