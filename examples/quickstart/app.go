@@ -46,6 +46,7 @@ func newApp(ctx context.Context, s settings) (*app, error) {
 	a.auth, err = middleware.New(middleware.Config{ //nolint:contextcheck // it makes no request
 		Client:       a.client,
 		Keys:         [][]byte{key},
+		AuthOptions:  s.authOptions(),
 		OnIdentity:   onIdentity,
 		OnTokens:     a.flows.onTokens,
 		ErrorHandler: a.refused,

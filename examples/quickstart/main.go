@@ -5,7 +5,8 @@
 //
 // Without configuration it starts a provider of its own on 127.0.0.1, and the app on localhost: to a browser these are
 // two sites, so cookies behave as they do in production. With ISSUER, CLIENT_ID and CLIENT_SECRET in the environment (or
-// CLIENT_KEY_FILE, a private key as PKCS#8 PEM, and CLIENT_KEY_ID) it logs in at that provider.
+// CLIENT_KEY_FILE, a private key as PKCS#8 PEM, and CLIENT_KEY_ID) it logs in at that provider. CLIENT_AUTH says
+// client_secret_post if the provider wants that, AUDIENCE which API the access token is for (Auth0).
 //
 // What to look at: app.go is all that an app has to write. recorder.go and the pages only show what happens.
 package main

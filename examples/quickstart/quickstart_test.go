@@ -46,7 +46,7 @@ func TestAnotherProvider_with_a_private_key(t *testing.T) {
 	}
 	op := optest.NewServer(optest.Config{Host: "127.0.0.1", ClientID: "mine", ClientKeys: publicKeys(t, key)})
 	defer op.Close()
-	env := url.Values{"ISSUER": {op.URL}, "CLIENT_ID": {"mine"}, "CLIENT_KEY_FILE": {file}, "CLIENT_KEY_ID": {"k"}}
+	env := url.Values{"ISSUER": {op.URL}, "CLIENT_ID": {"mine"}, "CLIENT_KEY_FILE": {file}, "CLIENT_KEY_ID": {"k"}, "AUDIENCE": {"https://api.example/"}}
 	s, err := parse(env.Get)
 	if err != nil {
 		t.Fatal(err)
@@ -63,6 +63,9 @@ func TestAnotherProvider_with_a_private_key(t *testing.T) {
 	page, err := optest.NewBrowser(nil).Open(t.Context(), a.base+"/flow")
 	if err != nil || page.URL != a.base+"/flow" || !strings.Contains(page.Text(), `"email": "alice@example.com"`) {
 		t.Errorf("%v: %+v", err, page)
+	}
+	if !strings.Contains(strings.Join(page.History, " "), "audience=https%3A%2F%2Fapi.example%2F") {
+		t.Errorf("no request asked for the audience: %v", page.History)
 	}
 	if op.Calls("/userinfo") != 1 {
 		t.Errorf("userinfo was asked %d times", op.Calls("/userinfo"))
@@ -119,7 +122,11 @@ func TestParse_names_the_wrong_setting(t *testing.T) {
 		{url.Values{"ISSUER": {"https://op.example/"}, "CLIENT_ID": {"c"}, "CLIENT_SECRET": {"s"}}, ""},
 		{url.Values{"ISSUER": {"https://op.example/"}, "CLIENT_ID": {"c"}, "CLIENT_KEY_FILE": {key}, "CLIENT_KEY_ID": {"k"}}, ""},
 		{url.Values{"CLIENT_ID": {"c"}}, "ISSUER is missing"},
+		{url.Values{"ISSUER": {"https://op.example/"}, "CLIENT_ID": {"c"}, "CLIENT_SECRET": {"s"}, "CLIENT_AUTH": {"client_secret_post"}}, ""},
 		{url.Values{"CLIENT_SECRET": {"s"}}, "ISSUER is missing"},
+		{url.Values{"AUDIENCE": {"https://api.example/"}}, "ISSUER is missing"},
+		{url.Values{"ISSUER": {"https://op.example/"}, "CLIENT_ID": {"c"}, "CLIENT_SECRET": {"s"}, "CLIENT_AUTH": {"private_key_jwt"}}, "CLIENT_AUTH "},
+		{url.Values{"ISSUER": {"https://op.example/"}, "CLIENT_ID": {"c"}, "CLIENT_KEY_FILE": {key}, "CLIENT_KEY_ID": {"k"}, "CLIENT_AUTH": {"client_secret_post"}}, "CLIENT_AUTH "},
 		{url.Values{"ISSUER": {"op.example"}, "CLIENT_ID": {"c"}, "CLIENT_SECRET": {"s"}}, "ISSUER "},
 		{url.Values{"ISSUER": {"https://op.example/"}, "CLIENT_SECRET": {"s"}}, "CLIENT_ID is missing"},
 		{url.Values{"ISSUER": {"https://op.example/"}, "CLIENT_ID": {"c"}}, "CLIENT_SECRET is missing"},

@@ -17,6 +17,8 @@ import (
 // settings say which provider, and where the app is.
 type settings struct {
 	issuer, clientID, secret string
+	post                     bool   // the secret goes in the form, not in the header
+	audience                 string // Auth0: the API that the access token is for
 	key                      crypto.Signer
 	keyID                    string
 	embedded                 bool // the provider is ours
@@ -29,10 +31,10 @@ func (s *settings) postLogoutURL() string { return s.base + "/auth/logged-out" }
 
 // parse reads the environment. Each error names the variable. An empty issuer asks for the embedded provider.
 func parse(get func(string) string) (settings, error) {
-	s := settings{issuer: get("ISSUER"), clientID: get("CLIENT_ID"), secret: get("CLIENT_SECRET"), keyID: get("CLIENT_KEY_ID")}
+	s := settings{issuer: get("ISSUER"), clientID: get("CLIENT_ID"), secret: get("CLIENT_SECRET"), keyID: get("CLIENT_KEY_ID"), audience: get("AUDIENCE")}
 	file := get("CLIENT_KEY_FILE")
 	if s.issuer == "" {
-		for _, name := range []string{"CLIENT_ID", "CLIENT_SECRET", "CLIENT_KEY_FILE", "CLIENT_KEY_ID"} {
+		for _, name := range []string{"CLIENT_ID", "CLIENT_SECRET", "CLIENT_KEY_FILE", "CLIENT_KEY_ID", "CLIENT_AUTH", "AUDIENCE"} {
 			if get(name) != "" {
 				return s, fmt.Errorf("ISSUER is missing, though %s is set", name)
 			}
@@ -56,7 +58,22 @@ func parse(get func(string) string) (settings, error) {
 	case file != "":
 		s.key, err = readKey(file)
 	}
-	return s, err
+	if err != nil {
+		return s, err
+	}
+	return s, s.setAuth(get("CLIENT_AUTH"))
+}
+
+// setAuth takes token_endpoint_auth_method; empty is what the credentials are for.
+func (s *settings) setAuth(method string) error {
+	switch {
+	case method == "", method == "client_secret_basic" && s.secret != "", method == "private_key_jwt" && s.key != nil:
+	case method == "client_secret_post" && s.secret != "":
+		s.post = true
+	default:
+		return fmt.Errorf("CLIENT_AUTH %q: client_secret_basic or client_secret_post with CLIENT_SECRET, private_key_jwt with CLIENT_KEY_FILE", method)
+	}
+	return nil
 }
 
 func readKey(file string) (crypto.Signer, error) {
@@ -83,7 +100,18 @@ func (s *settings) clientAuth() rp.ClientAuth {
 	if s.key != nil {
 		return rp.PrivateKeyJWT(s.key, s.keyID)
 	}
+	if s.post {
+		return rp.SecretPost(s.secret)
+	}
 	return rp.SecretBasic(s.secret)
+}
+
+// authOptions: without audience Auth0 gives an access token that is for its own UserInfo endpoint alone.
+func (s *settings) authOptions() rp.AuthOptions {
+	if s.audience == "" {
+		return rp.AuthOptions{}
+	}
+	return rp.AuthOptions{Extra: url.Values{"audience": {s.audience}}}
 }
 
 // scopes: not every provider gives refresh tokens to whoever asks.
