@@ -48,6 +48,9 @@ var (
 	ErrUnsupported = errors.New("not supported by the provider")
 	// ErrUnavailable: the provider cannot be reached, or answers that it cannot answer; try later.
 	ErrUnavailable = errors.New("provider is unavailable")
+	// ErrNotSent: the request could not be made, or no connection for it: the provider got no byte of what it says, and
+	// its code or token is as good as before. Without it, nobody knows. It comes beside the reason, mostly ErrUnavailable.
+	ErrNotSent = errors.New("nothing was sent")
 	// ErrClosed: the Client was closed.
 	ErrClosed = errors.New("client is closed")
 )
@@ -127,6 +130,7 @@ var codes = []struct {
 	{verify.ErrMismatch, "id_token_mismatch"},
 	{ErrTokenResponse, "token_response"},
 	{context.DeadlineExceeded, "unavailable"},
+	{ErrNotSent, "not_sent"}, // for no reason above: a key that cannot sign
 }
 
 // advise names the configured value that a token was held against. What the token says is not repeated.

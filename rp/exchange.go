@@ -2,6 +2,7 @@ package rp
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 
@@ -9,12 +10,13 @@ import (
 )
 
 // Exchange redeems the code of a and returns the second token set: its ID Token verified, signature included, and
-// matched with the first as Config.Match says. The code is sent at most once by this Client, whatever happens after.
+// matched with the first as Config.Match says. The code is sent at most once by this Client, whatever happens after; if
+// it was certainly not sent the error is [ErrNotSent], beside its reason, and Exchange may be called again.
 //
 // [ErrNotVerified] for a value that VerifyResponse did not make; [ErrOtherClient]; [ErrNoCode]; [ErrCodeSpent] if this
 // Client has sent this code before (it remembers ten minutes), however a was made; an [*Error] if the provider refused;
-// [ErrUnavailable] if it could not be reached in time or answered 5xx: the code is spent even so; [ErrTokenResponse]; a
-// [*verify.Error] if the second ID Token was refused or does not match the first.
+// [ErrUnavailable] if it could not be reached in time or answered 5xx: without ErrNotSent the code is spent even so;
+// [ErrTokenResponse]; a [*verify.Error] if the second ID Token was refused or does not match the first.
 //
 // See Core 3.3.3, https://openid.net/specs/openid-connect-core-1_0.html#HybridTokenEndpoint.
 func (c *Client) Exchange(ctx context.Context, a *AuthResponse) (*Tokens, error) {
@@ -43,7 +45,15 @@ func (c *Client) exchange(ctx context.Context, a *AuthResponse) (*Tokens, error)
 	if a.request.verifier != "" {
 		form.Set("code_verifier", a.request.verifier)
 	}
-	response, err := c.grant(ctx, form, func() error { return c.spend(a.code) })
+	counted := false
+	response, err := c.grant(ctx, form, func() error {
+		err := c.spend(a.code)
+		counted = err == nil
+		return err
+	})
+	if counted && errors.Is(err, ErrNotSent) {
+		c.spent.forget(a.code)
+	}
 	if err != nil {
 		return nil, err
 	}

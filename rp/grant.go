@@ -33,7 +33,7 @@ type tokenResponse struct {
 func (c *Client) grant(ctx context.Context, form url.Values, onSend func() error) (*tokenResponse, error) {
 	p, err := c.provider.get(ctx)
 	if err != nil {
-		return nil, err
+		return nil, notSent(err)
 	}
 	if p.endpoints.Token == "" {
 		return nil, fmt.Errorf("%w: token_endpoint", ErrUnsupported)
@@ -49,25 +49,31 @@ func (c *Client) grant(ctx context.Context, form url.Values, onSend func() error
 }
 
 // post sends form, with the client's credentials, to an endpoint that wants them. Nothing is ever sent a second time.
+// [ErrNotSent] if nothing was sent at all.
 func (c *Client) post(ctx context.Context, endpoint string, form url.Values, onSend func() error) (*answer, error) {
 	r, err := newForm(ctx, endpoint)
 	if err != nil {
 		return nil, err
 	}
 	if err := c.authenticate(r, form); err != nil {
-		return nil, err
+		return nil, notSent(err)
 	}
-	r = setForm(r, form)
+	r, sent := setForm(r, form)
 	r.Header.Set("Accept", "application/json")
 	if err := onSend(); err != nil {
 		return nil, err
 	}
 	a, err := c.send(r, maxTokens)
-	if errors.Is(err, limitbody.ErrTooLarge) {
+	switch {
+	case errors.Is(err, limitbody.ErrTooLarge):
 		return nil, malformed("%w", err)
+	case err != nil && sent.keep():
+		return nil, notSent(err)
 	}
 	return a, err
 }
+
+func notSent(err error) error { return fmt.Errorf("%w: %w", ErrNotSent, err) }
 
 // formSecrets are the values of a request with credentials that no error text may repeat.
 func (c *Client) formSecrets(form url.Values) []string {

@@ -131,26 +131,60 @@ func newForm(ctx context.Context, rawURL string) (*http.Request, error) {
 // errOnce stands for whatever ended a connection on which a form may have been sent.
 var errOnce = errors.New("connection ended; what was sent on it is not sent again")
 
-// setForm returns r with the form as its body, to be sent once. net/http repeats a POST whose body it can get again: over
+// sentForm is a form that is a request's body, to be sent once. net/http repeats a POST whose body it can get again: over
 // HTTP/1.1 only if nothing was written to a connection that the server had closed, which saves logins from idle
 // connections and sends no code twice; over HTTP/2 also after the request was sent, for as long as a server wants it.
 // So the body can be had again on the former alone.
-func setForm(r *http.Request, form url.Values) *http.Request {
-	body := form.Encode()
-	var http1 atomic.Bool
+type sentForm struct {
+	body  string
+	http1 atomic.Bool
+	state atomic.Uint32
+}
+
+const (
+	formWaits uint32 = iota // nobody has read it
+	formLeft                // a transport has: it may have been sent
+	formKept                // nobody may read it any more
+)
+
+// setForm returns r with the form as its body.
+func setForm(r *http.Request, form url.Values) (*http.Request, *sentForm) {
+	f := &sentForm{body: form.Encode()}
 	r = r.WithContext(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{
-		GotConn: func(info httptrace.GotConnInfo) { http1.Store(isHTTP1(info.Conn)) },
+		GotConn: func(info httptrace.GotConnInfo) { f.http1.Store(isHTTP1(info.Conn)) },
 	}))
-	r.Body = io.NopCloser(strings.NewReader(body))
+	r.Body = f.reader()
 	r.GetBody = func() (io.ReadCloser, error) {
-		if !http1.Load() {
+		if !f.http1.Load() {
 			return nil, errOnce
 		}
-		return io.NopCloser(strings.NewReader(body)), nil
+		return f.reader(), nil
 	}
-	r.ContentLength = int64(len(body))
+	r.ContentLength = int64(len(f.body))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	return r
+	return r, f
+}
+
+func (f *sentForm) reader() io.ReadCloser {
+	return io.NopCloser(&formReader{form: f, rest: strings.NewReader(f.body)})
+}
+
+// keep reports whether the form never left this process, and sees to it that it never will. What a one-time code is in
+// was not sent if nobody has read it: that holds for every transport, and whatever its error says.
+func (f *sentForm) keep() bool { return f.state.CompareAndSwap(formWaits, formKept) }
+
+// formReader reads the form, and says so before it does.
+type formReader struct {
+	form *sentForm
+	rest *strings.Reader
+}
+
+// Read implements io.Reader.
+func (r *formReader) Read(p []byte) (int, error) {
+	if !r.form.state.CompareAndSwap(formWaits, formLeft) && r.form.state.Load() == formKept {
+		return 0, errOnce
+	}
+	return r.rest.Read(p)
 }
 
 func isHTTP1(conn net.Conn) bool {

@@ -27,8 +27,7 @@ type spentCodes struct {
 
 // spend reports whether code may be sent, and remembers that it was. full is true if there is no room to remember it.
 func (s *spentCodes) spend(code string) (first, full bool) {
-	sum := sha256.Sum256([]byte(code))
-	hash := codeHash(sum[:])
+	hash := hashCode(code)
 	now := s.now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -45,4 +44,18 @@ func (s *spentCodes) spend(code string) (first, full bool) {
 	}
 	s.current[hash] = now
 	return true, false
+}
+
+// forget takes back a spend after which the code was not sent.
+func (s *spentCodes) forget(code string) {
+	hash := hashCode(code)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.current, hash)
+	delete(s.old, hash)
+}
+
+func hashCode(code string) codeHash {
+	sum := sha256.Sum256([]byte(code))
+	return codeHash(sum[:])
 }

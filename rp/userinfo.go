@@ -110,7 +110,7 @@ func (c *Client) userInfoRequest(ctx context.Context, endpoint, token string) (*
 		return nil, err
 	}
 	if c.cfg.UserInfoBody {
-		r = setForm(r, url.Values{"access_token": {token}})
+		r, _ = setForm(r, url.Values{"access_token": {token}})
 	} else {
 		r.Header.Set("Authorization", "Bearer "+token)
 	}
