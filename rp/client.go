@@ -16,6 +16,7 @@ type Client struct {
 	cfg      Config // frozen
 	http     *http.Client
 	policy   verify.Policy // of ID Tokens
+	logout   verify.Policy // of logout tokens
 	userInfo verify.Policy // of signed UserInfo responses
 	provider *cached[provider]
 	keys     *keySet
@@ -62,6 +63,10 @@ func (c *Client) setPolicies() error {
 	c.policy = c.withKeys(base, c.cfg.IDTokenAlgorithm)
 	if err := c.policy.Validate(); err != nil {
 		return field("IDTokenAlgorithm", "%w", err)
+	}
+	c.logout = c.policy
+	if c.logout.Keys != nil {
+		c.logout.Keys = logoutKeys{c.keys}
 	}
 	if c.cfg.UserInfoAlgorithm == "" {
 		return nil

@@ -21,10 +21,11 @@ const (
 	keysMaxAge   = 48 * time.Hour
 )
 
-// The token bucket of refetches. Whoever has no login to finish cannot make us ask the provider more often; a provider
-// that rotates twice within seconds is still followed.
+// The token buckets of refetches: a provider that rotates twice within seconds is followed, forged tokens make us ask no
+// more often. Logout tokens, which any stranger can post, have a bucket of their own: they take nothing from the logins.
 const (
 	bucketSize   = 4
+	logoutBucket = 2
 	bucketRefill = 30 * time.Second
 	askedPause   = 30 * time.Second // the same kid of the same set is not asked for again
 )
@@ -40,11 +41,15 @@ type keys struct {
 type keySet struct {
 	client *Client
 	cached *cached[keys]
+	logins refetches
+	logout refetches
+}
 
-	// guarded by cached.mu
-	bucket   int
-	refilled time.Time
-	asked    map[string]asking
+// refetches is one token bucket, guarded by cached.mu.
+type refetches struct {
+	size, left int
+	refilled   time.Time
+	asked      map[string]asking
 }
 
 // asking remembers for which set a kid was asked for, and when.
@@ -54,13 +59,29 @@ type asking struct {
 }
 
 func newKeySet(c *Client) *keySet {
-	s := &keySet{client: c, bucket: bucketSize, asked: map[string]asking{}}
+	s := &keySet{
+		client: c,
+		logins: refetches{size: bucketSize, left: bucketSize, asked: map[string]asking{}},
+		logout: refetches{size: logoutBucket, left: logoutBucket, asked: map[string]asking{}},
+	}
 	s.cached = &cached[keys]{fetch: s.fetch, maxAge: keysMaxAge, now: c.cfg.Now, work: c.work}
 	return s
 }
 
 // Keys implements [verify.KeySet].
 func (s *keySet) Keys(ctx context.Context, _, kid string) iter.Seq2[verify.Key, error] {
+	return s.keys(ctx, kid, &s.logins)
+}
+
+// logoutKeys is the same set for tokens that come without a login.
+type logoutKeys struct{ *keySet }
+
+// Keys implements [verify.KeySet].
+func (l logoutKeys) Keys(ctx context.Context, _, kid string) iter.Seq2[verify.Key, error] {
+	return l.keys(ctx, kid, &l.logout)
+}
+
+func (s *keySet) keys(ctx context.Context, kid string, from *refetches) iter.Seq2[verify.Key, error] {
 	return func(yield func(verify.Key, error) bool) {
 		set, err := s.cached.get(ctx)
 		if err != nil {
@@ -70,7 +91,7 @@ func (s *keySet) Keys(ctx context.Context, _, kid string) iter.Seq2[verify.Key, 
 		if !set.yield(kid, yield) {
 			return
 		}
-		set, err = s.newer(ctx, set, kid)
+		set, err = s.newer(ctx, set, kid, from)
 		if err != nil {
 			yield(verify.Key{}, err)
 			return
@@ -97,11 +118,14 @@ func (k *keys) yield(kid string, yield func(verify.Key, error) bool) bool {
 
 // newer returns another set than have, because no key of have fits; nil if there is none, or if we may not ask now. A
 // fetch that others started may have begun before the provider's rotation: then one of our own follows.
-func (s *keySet) newer(ctx context.Context, have *keys, kid string) (*keys, error) {
+func (s *keySet) newer(ctx context.Context, have *keys, kid string, from *refetches) (*keys, error) {
 	same := func(k *keys) bool { return k.sum == have.sum }
 	for range 2 {
 		own := false
-		flight := s.cached.replace(ctx, same, func() bool { own = s.mayAsk(kid, have.sum); return own })
+		flight := s.cached.replace(ctx, same, func() bool {
+			own = from.mayAsk(kid, have.sum, s.client.cfg.Now())
+			return own
+		})
 		if flight != nil {
 			if err := flight.wait(ctx); err != nil {
 				return nil, err
@@ -118,28 +142,27 @@ func (s *keySet) newer(ctx context.Context, have *keys, kid string) (*keys, erro
 }
 
 // mayAsk takes a token from the bucket, once for each kid of a set. cached.mu is held.
-func (s *keySet) mayAsk(kid string, sum [sha256.Size]byte) bool {
-	now := s.client.cfg.Now()
-	for k, a := range s.asked {
+func (f *refetches) mayAsk(kid string, sum [sha256.Size]byte, now time.Time) bool {
+	for k, a := range f.asked {
 		if now.Sub(a.at) >= askedPause {
-			delete(s.asked, k)
+			delete(f.asked, k)
 		}
 	}
-	if a, ok := s.asked[kid]; ok && a.sum == sum {
+	if a, ok := f.asked[kid]; ok && a.sum == sum {
 		return false
 	}
-	if back := int(now.Sub(s.refilled) / bucketRefill); s.bucket < bucketSize && back > 0 {
-		s.bucket = min(s.bucket+back, bucketSize)
-		s.refilled = s.refilled.Add(time.Duration(back) * bucketRefill)
+	if back := int(now.Sub(f.refilled) / bucketRefill); f.left < f.size && back > 0 {
+		f.left = min(f.left+back, f.size)
+		f.refilled = f.refilled.Add(time.Duration(back) * bucketRefill)
 	}
-	if s.bucket == 0 {
+	if f.left == 0 {
 		return false
 	}
-	if s.bucket == bucketSize {
-		s.refilled = now
+	if f.left == f.size {
+		f.refilled = now
 	}
-	s.bucket--
-	s.asked[kid] = asking{sum: sum, at: now}
+	f.left--
+	f.asked[kid] = asking{sum: sum, at: now}
 	return true
 }
 

@@ -2,6 +2,7 @@ package rp_test
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/twofold-auth/twofold/rp"
 	"github.com/twofold-auth/twofold/rp/optest"
+	"github.com/twofold-auth/twofold/verify"
 )
 
 // clock is a clock that tests move.
@@ -70,6 +72,29 @@ func TestF11_J05_ten_thousand_unknown_kids_make_few_fetches(t *testing.T) {
 		_, _ = ask(t.Context(), client, fmt.Sprintf("later-%d", i))
 	}
 	wantFetches(t, op, 1+4+1)
+}
+
+func TestF11_forged_logout_tokens_take_no_fetch_from_the_logins(t *testing.T) {
+	t.Parallel()
+	client, _, op := keySetOf(t)
+	if err := client.Ready(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	honest := strings.Split(op.LogoutToken(map[string]any{"sub": "alice"}), ".")
+	for i := range 1000 {
+		header := base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, `{"alg":"RS256","kid":"forged-%d"}`, i))
+		if _, err := client.VerifyLogoutToken(t.Context(), header+"."+honest[1]+"."+honest[2]); !errors.Is(err, verify.ErrKey) {
+			t.Fatalf("%v, want ErrKey", err)
+		}
+	}
+	wantFetches(t, op, 1+2)
+	for range 4 {
+		op.RotateKeys()
+		if n, err := ask(t.Context(), client, op.KeyID("RS256")); n == 0 || err != nil {
+			t.Fatalf("%d keys, %v", n, err)
+		}
+	}
+	wantFetches(t, op, 1+2+4)
 }
 
 func TestF10_two_rotations_within_seconds_are_followed(t *testing.T) {

@@ -18,7 +18,7 @@ import (
 // See Back-Channel Logout 1.0, section 2.6, https://openid.net/specs/openid-connect-backchannel-1_0.html#Validation.
 func (c *Client) VerifyLogoutToken(ctx context.Context, raw string) (*verify.LogoutToken, error) {
 	start := c.cfg.Now()
-	t, err := c.policy.LogoutToken(ctx, raw)
+	t, err := c.logout.LogoutToken(ctx, raw)
 	switch {
 	case errors.Is(err, verify.ErrKeySet):
 		err = fmt.Errorf("rp: logout token: %w", unavailable(err))
