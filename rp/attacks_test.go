@@ -230,6 +230,7 @@ var sentinels = []struct {
 	{verify.ErrACR, "id_token_acr"},
 	{verify.ErrClaim, "id_token_claim"},
 	{verify.ErrMismatch, "id_token_mismatch"},
+	{rp.ErrNotSent, "not_sent"}, // the last: it comes beside a reason
 }
 
 func mustJSON(tb testing.TB, v any) []byte {
