@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/twofold-auth/twofold/rp/optest"
 )
@@ -69,6 +71,32 @@ func (c *Check) Click(p *optest.Page, href string) *optest.Page {
 // Post submits an empty form to a path of the app, as a button of the page would.
 func (c *Check) Post(p *optest.Page, path string) *optest.Page {
 	return c.arrived(c.Browser.SubmitForm(c.ctx, p, optest.Form{Action: path, Method: "POST"}))
+}
+
+// Fetch sends what a script of the app's own page would send with fetch: the browser's cookies, and no navigation. It
+// follows no redirect. Without an answer the check has failed, and the page is empty.
+func (c *Check) Fetch(method, path string) *optest.Page {
+	request, err := http.NewRequestWithContext(c.ctx, method, c.URL+path, http.NoBody)
+	if err != nil {
+		return c.arrived(nil, err)
+	}
+	for name, value := range map[string]string{
+		"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty", "Origin": c.URL,
+	} {
+		request.Header.Set(name, value)
+	}
+	for _, cookie := range c.Browser.Cookies(c.URL + path) {
+		request.AddCookie(&http.Cookie{Name: cookie.Name, Value: cookie.Value}) //nolint:gosec // what a browser sends has no attributes
+	}
+	client := &http.Client{Timeout: 30 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	response, err := client.Do(request)
+	if err != nil {
+		return c.arrived(nil, err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	body, err := io.ReadAll(io.LimitReader(response.Body, 1<<20))
+	c.Browser.SetCookies(c.URL+path, response.Cookies()...)
+	return c.arrived(&optest.Page{URL: c.URL + path, Status: response.StatusCode, Header: response.Header, Body: body}, err)
 }
 
 func (c *Check) arrived(p *optest.Page, err error) *optest.Page {

@@ -24,8 +24,13 @@ type Program struct {
 	Name string
 	// Secret is the client secret.
 	Secret string
-	// App makes the app that runs at the URL base and logs its users in at the issuer.
+	// App makes the app that runs at the URL base and logs its users in at the issuer. One that is an io.Closer is
+	// closed at the end.
 	App func(issuer, base string) (http.Handler, error)
+	// Stage is there instead of App if the provider plays a part that somebody has to direct.
+	Stage func(op *optest.Server, base string) (http.Handler, error)
+	// Provider, if not nil, changes how the provider is set up.
+	Provider func(*optest.Config)
 	// Check uses the app as a user would, through a browser without a screen.
 	Check func(*Check)
 }
@@ -58,20 +63,38 @@ func (p Program) serve(ctx context.Context, address string) error {
 	base := URL(listener)
 	op := p.provider(base, true) //nolint:contextcheck // it lives until Close
 	defer op.Close()
-	app, err := p.App(op.URL, base)
+	app, err := p.app(op, base)
 	if err != nil {
 		return err
 	}
 	fmt.Printf("Open %s and log in with any name. Ctrl-C ends it.\n", base)
-	return Serve(ctx, listener, app)
+	return errors.Join(Serve(ctx, listener, app), closeApp(app))
+}
+
+func (p Program) app(op *optest.Server, base string) (http.Handler, error) {
+	if p.Stage != nil {
+		return p.Stage(op, base)
+	}
+	return p.App(op.URL, base)
+}
+
+func closeApp(app http.Handler) error {
+	if c, ok := app.(io.Closer); ok {
+		return c.Close()
+	}
+	return nil
 }
 
 // provider starts the provider on 127.0.0.1. The app is on localhost, which to a browser is another site.
 func (p Program) provider(base string, page bool) *optest.Server {
-	return optest.NewServer(optest.Config{
+	config := optest.Config{
 		ClientID: p.Name, ClientSecret: p.Secret, RedirectURLs: []string{base + "/auth/callback"},
 		PostLogoutRedirectURLs: []string{base + "/auth/logged-out"}, LoginPage: page, Host: "127.0.0.1",
-	})
+	}
+	if p.Provider != nil {
+		p.Provider(&config)
+	}
+	return optest.NewServer(config)
 }
 
 // RunCheck starts the example on free ports, runs its check and prints to w.
@@ -83,7 +106,7 @@ func RunCheck(ctx context.Context, w io.Writer, p Program) error {
 	base := URL(listener)
 	op := p.provider(base, false) //nolint:contextcheck // it lives until Close
 	defer op.Close()
-	app, err := p.App(op.URL, base)
+	app, err := p.app(op, base)
 	if err != nil {
 		return err
 	}
@@ -96,7 +119,7 @@ func RunCheck(ctx context.Context, w io.Writer, p Program) error {
 	c.Provider = op.Handler
 	p.Check(c)
 	stop()
-	return errors.Join(c.Err(), <-served)
+	return errors.Join(c.Err(), <-served, closeApp(app))
 }
 
 // Listen listens on an address of this machine. Its error names the flag that gave it, and what to do.

@@ -1,8 +1,12 @@
 package demo
 
 import (
+	"bytes"
 	"embed"
+	"html/template"
 	"net/http"
+
+	"github.com/twofold-auth/twofold/middleware"
 )
 
 //go:embed web
@@ -42,4 +46,26 @@ func PageHeaders(h http.Header, formTargets string) {
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; "+
 		"frame-ancestors 'none'; form-action 'self' "+formTargets)
+}
+
+// Render writes a page made by a template, with [PageHeaders]. It is written whole or not at all.
+func Render(w http.ResponseWriter, page *template.Template, formTargets string, data any) {
+	var b bytes.Buffer
+	if err := page.Execute(&b, data); err != nil {
+		http.Error(w, "the page cannot be shown: "+err.Error(), http.StatusInternalServerError)
+		return
+	}
+	PageHeaders(w.Header(), formTargets)
+	_, _ = b.WriteTo(w) // the browser has gone: nobody is left to tell
+}
+
+// UserName is how a page greets a user.
+func UserName(s *middleware.Session) string {
+	var user struct {
+		Name string `json:"name"`
+	}
+	if err := s.Claims(&user); err != nil || user.Name == "" {
+		return s.Subject
+	}
+	return user.Name
 }
