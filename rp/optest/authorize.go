@@ -147,11 +147,22 @@ func (h *Handler) login(a *Answer, r Request) *Answer {
 // enter logs a user in and answers the request.
 func (h *Handler) enter(a *Answer, q *authRequest, sub string) *Answer {
 	s := &session{sub: sub, sid: random(12), authTime: h.now()}
-	if len(q.acr) > 0 {
-		s.acr = q.acr[0]
+	var ok bool
+	if s.acr, ok = h.reach(q.acr); !ok && q.claims.IDToken["acr"].essential() {
+		return h.refuse(a, q, &protocolError{"unmet_authentication_requirements", "no login here is of that kind"})
 	}
 	h.setCookie(a, h.state.addSession(s), 0)
 	return h.grant(a, q, s)
+}
+
+// reach returns the first class of those asked for that a login here can have.
+func (h *Handler) reach(asked []string) (acr string, ok bool) {
+	for _, acr := range asked {
+		if h.config.ACRValues == nil || slices.Contains(h.config.ACRValues, acr) {
+			return acr, true
+		}
+	}
+	return "", len(asked) == 0
 }
 
 // grant answers with what the response type promises.

@@ -54,6 +54,8 @@ func (c *claimRequest) accepts(v any) bool {
 	return c.Value == v || slices.Contains(c.Values, v)
 }
 
+func (c *claimRequest) essential() bool { return c != nil && c.Essential }
+
 // strings returns the values asked for.
 func (c *claimRequest) strings() []string {
 	if c == nil {
@@ -236,20 +238,15 @@ func checkClaims(_ *Handler, q *authRequest, p url.Values) *protocolError {
 	return nil
 }
 
-func checkResources(_ *Handler, q *authRequest, p url.Values) *protocolError {
-	for _, raw := range p["resource"] {
-		u, err := url.Parse(raw)
-		if err != nil || !u.IsAbs() || strings.Contains(raw, "#") { // RFC 8707 section 2
-			return &protocolError{"invalid_target", "the resource is no absolute URI without a fragment"}
-		}
-		q.resources = append(q.resources, raw)
-	}
-	for _, audience := range p["audience"] {
-		if audience != "" && !slices.Contains(q.resources, audience) {
-			q.resources = append(q.resources, audience)
-		}
-	}
-	return nil
+func checkResources(h *Handler, q *authRequest, p url.Values) (err *protocolError) {
+	q.resources, err = h.resources(p["resource"], p["audience"])
+	return err
+}
+
+// absolute tells if a text is an absolute URI without a fragment (RFC 8707 section 2).
+func absolute(raw string) bool {
+	u, err := url.Parse(raw)
+	return err == nil && u.IsAbs() && !strings.Contains(raw, "#")
 }
 
 func checkHint(h *Handler, q *authRequest, p url.Values) *protocolError {

@@ -47,6 +47,13 @@ type Config struct {
 	// RSA of 1024 bits, a symmetric one, and one without kid or alg.
 	OddKeys bool
 
+	// Resources are the APIs that the provider knows (RFC 8707; some providers call them audiences). Another one is
+	// answered with invalid_target. nil: any absolute URI, and any audience.
+	Resources []string
+	// ACRValues are the authentication context classes that a login here can reach. A request for others alone logs in
+	// without one, or is refused with unmet_authentication_requirements if it calls them essential. nil: any.
+	ACRValues []string
+
 	// KeepRefreshTokens switches rotation off: a refresh token works again and again, and a refresh answers with none.
 	KeepRefreshTokens bool
 

@@ -19,7 +19,7 @@ func (h *Handler) discovery(a *Answer, _ Request) *Answer {
 		"frontchannel_logout_session_supported":            true,
 		"response_types_supported":                         []string{"code", "id_token", "code id_token", "token code", "token code id_token"},
 		"response_modes_supported":                         []string{modeQuery, modeFragment, modeFormPost},
-		"grant_types_supported":                            []string{"authorization_code", "implicit", "refresh_token"},
+		"grant_types_supported":                            []string{"authorization_code", "implicit", "refresh_token", "client_credentials", grantExchange},
 		"subject_types_supported":                          []string{"public"},
 		"scopes_supported":                                 []string{"openid", "profile", "email", "address", "phone", "offline_access"},
 		"claims_supported":                                 claimNames(),
@@ -37,6 +37,9 @@ func (h *Handler) discovery(a *Answer, _ Request) *Answer {
 		// A client ignores what it does not know.
 		"mfa_challenge_endpoint": h.base + "/mfa/challenge",
 		"x_optest":               map[string]any{"for": "tests only", "production": false},
+	}
+	if h.config.ACRValues != nil {
+		a.JSON["acr_values_supported"] = h.config.ACRValues
 	}
 	return a
 }

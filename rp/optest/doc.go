@@ -25,6 +25,15 @@
 // [Attacks] is a catalogue of some 350 things that a hostile provider, or somebody in the middle of the browser, can
 // do in a login; [Attack.Try] does one of them to your app and says whether it held.
 //
+// # Tokens for APIs
+//
+// resource (RFC 8707) or audience, at /authorize and /oauth/token, name the APIs that an access token is for; it is a
+// signed JWT then. At the token endpoint a client also gets tokens for itself (client_credentials) and for what another
+// token stands for (token exchange, RFC 8693). /api says in JSON what the access token it got is good for. Its query
+// makes demands: /api?resource=https://orders.example&scope=read refuses a token for another API, or without the scope;
+// /api?acr_values=gold&max_age=60 asks for a better login, with the challenge of RFC 9470. acr_values, an essential acr
+// and max_age at /authorize bring one.
+//
 // # Not for production
 //
 // This provider keeps everything in memory, accepts any user name without a password and signs whatever a test wants.
@@ -33,5 +42,5 @@
 // # Paths
 //
 // Below the issuer: /.well-known/openid-configuration, /jwks, /authorize, /login, /oauth/token, /revoke, /userinfo,
-// /logout, and /api, a protected resource that says in JSON what the access token it got is good for.
+// /logout, and /api.
 package optest

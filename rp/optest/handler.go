@@ -116,6 +116,7 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	c.Claims = maps.Clone(c.Claims)
 	c.RedirectURLs, c.PostLogoutRedirectURLs = slices.Clone(c.RedirectURLs), slices.Clone(c.PostLogoutRedirectURLs)
+	c.Resources, c.ACRValues = slices.Clone(c.Resources), slices.Clone(c.ACRValues)
 	for _, alg := range []string{c.Algorithm, c.UserInfoAlgorithm} {
 		switch {
 		case alg != "" && !known(alg):

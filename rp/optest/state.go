@@ -59,6 +59,7 @@ type accessToken struct {
 	scopes    []string
 	resources []string
 	issuedBy  string // the endpoint
+	actor     string // who acts for the user, by an exchange
 	expires   time.Time
 	revoked   bool
 }

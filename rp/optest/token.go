@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"time"
 )
 
 // token is the token endpoint (RFC 6749 section 3.2, OpenID Connect Core 3.1.3).
@@ -31,6 +30,10 @@ func (h *Handler) token(a *Answer, r Request) *Answer {
 		return h.redeem(a, r, clientID)
 	case "refresh_token":
 		return h.renew(a, r, clientID)
+	case "client_credentials":
+		return h.clientCredentials(a, r, clientID)
+	case grantExchange:
+		return h.exchangeToken(a, r, clientID)
 	case "":
 		return refuseToken(a, invalid("grant_type is missing"))
 	}
@@ -122,10 +125,7 @@ func (h *Handler) issue(a *Answer, r Request, g *grant, refreshToken string) *An
 		return refuseToken(a, err)
 	}
 	h.putAccess(a, g, scopes, resources)
-	a.JSON = map[string]any{
-		"access_token": a.honestAccess, "token_type": "Bearer",
-		"expires_in": int64(h.config.AccessTokenLifetime / time.Second), "scope": strings.Join(scopes, " "),
-	}
+	h.answerAccess(a, scopes)
 	if refreshToken != "" {
 		a.JSON["refresh_token"] = refreshToken
 	}

@@ -2,6 +2,7 @@ package optest
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -27,8 +28,9 @@ func (h *Handler) bearer(a *Answer, r Request) *accessToken {
 	return t
 }
 
-// refuseBearer is RFC 6750 section 3: without a token there is no error code.
-func refuseBearer(a *Answer, status int, code, description string) {
+// refuseBearer is RFC 6750 section 3: without a token there is no error code. more are further parameters of the challenge
+// with their values.
+func refuseBearer(a *Answer, status int, code, description string, more ...string) {
 	a.Status = status
 	challenge := `Bearer realm="optest"`
 	a.JSON = map[string]any{}
@@ -36,8 +38,21 @@ func refuseBearer(a *Answer, status int, code, description string) {
 		challenge += `, error="` + code + `", error_description="` + description + `"`
 		a.JSON["error"], a.JSON["error_description"] = code, description
 	}
+	for i := 0; i < len(more); i += 2 {
+		challenge += ", " + more[i] + `="` + quotable(more[i+1]) + `"`
+	}
 	a.HTTPHeader.Set("WWW-Authenticate", challenge)
 	a.HTTPHeader.Set("Content-Type", "application/json")
+}
+
+// quotable is a text that can stand in a quoted-string as it is.
+func quotable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' || r == '"' || r == '\\' {
+			return '?'
+		}
+		return r
+	}, s)
 }
 
 // userInfo is the UserInfo endpoint (OpenID Connect Core 5.3).
@@ -45,6 +60,10 @@ func (h *Handler) userInfo(a *Answer, r Request) *Answer {
 	a.HTTPHeader.Set("Cache-Control", "no-store")
 	t := h.bearer(a, r)
 	if t == nil {
+		return a
+	}
+	if !slices.Contains(t.scopes, "openid") {
+		refuseBearer(a, http.StatusForbidden, "insufficient_scope", "the access token is not for UserInfo", "scope", "openid")
 		return a
 	}
 	a.HTTPHeader.Set("Content-Type", "application/json")
@@ -56,20 +75,5 @@ func (h *Handler) userInfo(a *Answer, r Request) *Answer {
 	a.Claims["iss"], a.Claims["aud"] = h.issuer, t.grant.clientID
 	a.Header = h.joseHeader(h.config.UserInfoAlgorithm, "JWT")
 	a.honestKID, _ = a.Header["kid"].(string)
-	return a
-}
-
-// api is a resource that needs an access token and says what it is good for.
-func (h *Handler) api(a *Answer, r Request) *Answer {
-	a.HTTPHeader.Set("Cache-Control", "no-store")
-	t := h.bearer(a, r)
-	if t == nil {
-		return a
-	}
-	a.HTTPHeader.Set("Content-Type", "application/json")
-	a.JSON = map[string]any{
-		"sub": t.grant.session.sub, "scope": strings.Join(t.scopes, " "), "aud": append([]string{}, t.resources...),
-		"client_id": t.grant.clientID, "issued_by": t.issuedBy, "method": r.Method,
-	}
 	return a
 }
