@@ -526,7 +526,7 @@ func (l *login) refusedByHook(err error) outcome {
 // challenged starts the second login in place of the first.
 func (l *login) challenged(c *Challenge) outcome {
 	options := merge(l.auth.config.AuthOptions, c.Options)
-	b := begin{options: options, returnTo: l.auth.site.resolve(l.hook.ReturnTo), challenge: challengeDigest(options)}
+	b := begin{options: options, returnTo: l.auth.site.resolve(l.hook.ReturnTo), challenge: challengeDigest(options), continues: l.t.continues}
 	to, lines, e := l.auth.prepare(l.request, b, l.t.prior, nil)
 	if e != nil {
 		return outcome{err: e}

@@ -36,8 +36,8 @@ func (s *Session) Grant(ctx context.Context) (id string, err error) {
 	if a.server == nil {
 		return "", fmt.Errorf("middleware: Grant without a SessionStore: %w", rp.ErrUnsupported)
 	}
-	ctx = context.WithoutCancel(ctx) // a grant that is written is returned
-	for range maxRenewals {          // another renewal may be under way
+	ctx = context.WithoutCancel(ctx)   // a grant that is written is returned
+	for own := 0; own < maxRenewals; { // another renewal may be under way
 		part, err := s.state.usable()
 		if err != nil {
 			return "", err
@@ -46,9 +46,9 @@ func (s *Session) Grant(ctx context.Context) (id string, err error) {
 			return "", ErrLoginRequired
 		}
 		id, moved := newSessionID(), false
-		next, lines, err := a.renew(ctx, s.state.record(), a.moveTo(id, &moved))
-		if err == nil {
-			s.state.adopt(next, lines)
+		got, err := a.renew(ctx, s.state.record(), a.moveTo(id, &moved))
+		if got.next != nil && err == nil {
+			s.state.adopt(got.next, got.lines)
 		}
 		switch {
 		case err == nil && moved:
@@ -59,6 +59,8 @@ func (s *Session) Grant(ctx context.Context) (id string, err error) {
 			return "", errors.Join(err, a.server.remove(ctx, a.server.key("grant", id)))
 		case err != nil:
 			return "", err
+		case got.mine:
+			own++
 		}
 	}
 	return "", rp.ErrUnavailable
@@ -67,7 +69,8 @@ func (s *Session) Grant(ctx context.Context) (id string, err error) {
 // moveTo is the renewal that takes the refresh token out of a session. The grant is written first: if the session cannot
 // be written then, nobody knows the grant.
 func (a *Auth) moveTo(id string, moved *bool) renewal {
-	return renewal{kind: renewGrant, event: eventGranted, apply: func(ctx context.Context, rec *record) (*record, error) {
+	never := func(*tokenPart) bool { return false }
+	return renewal{kind: renewGrant, key: id, event: eventGranted, satisfied: never, apply: func(ctx context.Context, rec *record) (*record, error) {
 		if rec.part.parsed.OAuth2().RefreshToken == "" {
 			return nil, ErrLoginRequired
 		}

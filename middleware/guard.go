@@ -232,7 +232,8 @@ func (a *Auth) withoutTokens(w http.ResponseWriter, r *http.Request, s *Session,
 			e = fail(codeLoginLoop, s.state.endedAtOnce(err))
 			break
 		}
-		a.askLogin(w, r, c, begin{options: a.config.AuthOptions, returnTo: a.site.here(r)}, err)
+		lives := !errors.Is(err, ErrNoSession) // its tokens are lost, no more
+		a.askLogin(w, r, c, begin{options: a.config.AuthOptions, returnTo: a.site.here(r), continues: lives}, err)
 		return
 	case errors.Is(err, ErrNoTokens):
 		e = fail(codeNoTokens, err)
@@ -282,7 +283,7 @@ func (a *Auth) stepUp(w http.ResponseWriter, r *http.Request, s *Session, challe
 		a.refuse(w, r, e)
 		return
 	}
-	a.begins(w, r, a.names.read(r.Header), begin{options: options, returnTo: a.site.here(r), challenge: digest})
+	a.begins(w, r, a.names.read(r.Header), begin{options: options, returnTo: a.site.here(r), challenge: digest, continues: true})
 }
 
 // challengeDigest tells challenges apart.

@@ -15,6 +15,7 @@ type begin struct {
 	options   rp.AuthOptions
 	returnTo  string // a path of this app, resolved
 	challenge string // digest of the challenge that it answers
+	continues bool   // for a session that lives: if the same user comes back, it goes on
 }
 
 // Login starts a login from a handler, with options over those of the configuration. It comes back to the request's
@@ -131,7 +132,10 @@ func (a *Auth) prepare(r *http.Request, b begin, prior string, c cookies) (rp.Re
 	}
 	t := &transaction{
 		created: a.config.Now().Truncate(time.Second), returnTo: b.returnTo, request: q.Bytes(), prior: prior,
-		challenge: b.challenge, silent: b.options.Prompt == promptNone,
+		challenge: b.challenge, silent: b.options.Prompt == promptNone, continues: b.continues && prior != "",
+	}
+	if t.continues {
+		t.scopes, t.resources = b.options.Scopes, b.options.Resources
 	}
 	lines, err := a.begin(c, q.State(), t)
 	if err != nil {

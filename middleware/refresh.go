@@ -55,12 +55,16 @@ type liveSession struct {
 
 // flight is one renewal under way; next, lines and err are there when done is closed.
 type flight struct {
-	kind  renewalKind // 0: it was over before it began
+	kind  renewalKind
+	key   string
 	done  chan struct{}
 	next  *record
 	lines []string
 	err   error
 }
+
+// is reports whether a flight brings what somebody wants.
+func (f *flight) is(what renewal) bool { return f.kind == what.kind && f.key == what.key }
 
 func newLiveSessions() *liveSessions {
 	return &liveSessions{entries: map[string]*liveSession{}}
@@ -142,28 +146,28 @@ func (l *liveSessions) hasLost() bool {
 
 // join returns the flight that refreshes a session, and whether the caller is the one to run it; or what is known
 // without one.
-func (l *liveSessions) join(rec *record, kind renewalKind, now time.Time) (f *flight, first bool) {
+func (l *liveSessions) join(rec *record, what renewal, now time.Time) (f *flight, first bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	e := l.entry(rec.identity.id, now)
 	switch {
 	case e.ended:
-		return landed(nil, nil, ErrNoSession), false
+		return what.landed(nil, nil, ErrNoSession), false
 	case e.next != nil && e.next.identity.generation > rec.identity.generation && now.Before(e.until):
-		return landed(e.next, e.lines, nil), false
+		return what.landed(e.next, e.lines, nil), false
 	case e.flight != nil:
 		return e.flight, false
-	case kind == renewTokens && now.Before(e.retry):
-		return landed(nil, nil, e.failure), false
+	case what.kind.backsOff() && now.Before(e.retry):
+		return what.landed(nil, nil, e.failure), false
 	}
-	e.flight = &flight{kind: kind, done: make(chan struct{})}
+	e.flight = &flight{kind: what.kind, key: what.key, done: make(chan struct{})}
 	e.keep = now.Add(successorFor)
 	return e.flight, true
 }
 
 // landed is a flight that is over.
-func landed(next *record, lines []string, err error) *flight {
-	f := &flight{done: make(chan struct{}), next: next, lines: lines, err: err}
+func (w renewal) landed(next *record, lines []string, err error) *flight {
+	f := &flight{kind: w.kind, key: w.key, done: make(chan struct{}), next: next, lines: lines, err: err}
 	close(f.done)
 	return f
 }
@@ -183,7 +187,7 @@ func (l *liveSessions) land(id string, f *flight, next *record, lines []string, 
 	case errors.Is(err, errStore) && next != nil:
 		e.unsaved, e.keep = next, now.Add(unsavedFor)
 		next = nil
-	case f.kind == renewTokens && isUnavailable(err) && !errors.Is(err, errStore):
+	case f.kind.backsOff() && isUnavailable(err) && !errors.Is(err, errStore):
 		pause := min(maxBackOff, backOff<<min(e.failures, 10))
 		pause -= jitter(pause / 2) // instances and sessions shall not come back all at once
 		e.failures++
@@ -242,11 +246,13 @@ func urgencyOf(expiry, obtained, now time.Time) urgency {
 	}
 }
 
-// renewal is a change of the token part that asks the provider: it returns the record that takes rec's place.
+// renewal is a change of the token part that asks the provider: apply returns the record that takes rec's place.
 type renewal struct {
-	kind  renewalKind
-	event string
-	apply func(ctx context.Context, rec *record) (*record, error)
+	kind      renewalKind
+	key       string // what of that kind is wanted; two renewals of one kind and key are the same
+	event     string
+	satisfied func(now *tokenPart) bool // the part has what is wanted, whoever brought it
+	apply     func(ctx context.Context, rec *record) (*record, error)
 }
 
 type renewalKind uint8
@@ -257,15 +263,26 @@ const (
 	renewGrant
 )
 
-// renew does a renewal, once for all who want a renewal of this session at the same time, and returns what came of
-// it; which may be what came of another kind. It does not end with the request of the one who was first: a refresh
-// token may be used once, and its answer must not be lost.
-func (a *Auth) renew(ctx context.Context, rec *record, what renewal) (*record, []string, error) {
+// backsOff says that a provider that did not answer such a renewal is left alone for a while.
+func (k renewalKind) backsOff() bool { return k == renewTokens }
+
+// landing is what came of a flight.
+type landing struct {
+	next  *record // nil: somebody else's renewal failed, and the session is as it was
+	lines []string
+	mine  bool // the flight was for what the caller wants
+}
+
+// renew does a renewal, once for all who want the same of this session at the same time, and returns what came of it. A
+// session is renewed by one at a time: while another renewal is under way it waits for that one's end, and returns what
+// came of that. It does not end with the request of the one who was first: a refresh token may be used once, and its
+// answer must not be lost.
+func (a *Auth) renew(ctx context.Context, rec *record, what renewal) (landing, error) {
 	now := a.config.Now()
 	if rec.identity.ended(now, a.config.Idle) {
-		return nil, nil, ErrNoSession
+		return landing{}, ErrNoSession
 	}
-	f, first := a.live.join(rec, what.kind, now)
+	f, first := a.live.join(rec, what, now)
 	if first {
 		a.background.Go(func() {
 			detached, cancel := context.WithTimeout(context.WithoutCancel(ctx), refreshTimeout)
@@ -275,10 +292,14 @@ func (a *Auth) renew(ctx context.Context, rec *record, what renewal) (*record, [
 	}
 	select {
 	case <-f.done:
-		return f.next, f.lines, f.err
 	case <-ctx.Done():
-		return nil, nil, ctx.Err()
+		return landing{}, ctx.Err()
 	}
+	mine := f.is(what)
+	if f.err != nil && !mine && !errors.Is(f.err, ErrNoSession) {
+		return landing{}, nil
+	}
+	return landing{f.next, f.lines, mine}, f.err
 }
 
 // fly runs a flight to its end.
@@ -310,8 +331,8 @@ func (a *Auth) renewLocked(ctx context.Context, rec *record, what renewal) (*rec
 	if err := a.store.openTokens(current); err != nil {
 		return nil, nil, err
 	}
-	if current.identity.generation > rec.identity.generation {
-		return current, nil, nil
+	if current.identity.generation > rec.identity.generation && current.part != nil && what.satisfied(current.part) {
+		return current, nil, nil // another instance was first
 	}
 	if next := a.live.unsaved(rec.identity.id, current.identity.generation); next != nil {
 		again := *next
@@ -411,9 +432,9 @@ func rest(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// refreshTokens is the renewal by the refresh token.
-func (a *Auth) refreshTokens() renewal {
-	return renewal{kind: renewTokens, event: eventRefreshed, apply: func(ctx context.Context, rec *record) (*record, error) {
+// refreshTokens is the renewal by the refresh token that replaces the access token of base.
+func (a *Auth) refreshTokens(base *tokenPart) renewal {
+	apply := func(ctx context.Context, rec *record) (*record, error) {
 		tokens, err := a.client.Refresh(ctx, rec.part.parsed, rp.Target{})
 		next, fatal := a.successor(rec, tokens, err)
 		if fatal {
@@ -423,12 +444,24 @@ func (a *Auth) refreshTokens() renewal {
 			return nil, err
 		}
 		return next, nil
-	}}
+	}
+	return renewal{kind: renewTokens, event: eventRefreshed, satisfied: base.refreshedBy, apply: apply}
+}
+
+// refreshedBy reports whether now has another access token than p. The refresh token says nothing: it is rotated for any
+// target.
+func (p *tokenPart) refreshedBy(now *tokenPart) bool {
+	if p.kind != partTokens || now.kind != partTokens {
+		return p.kind != now.kind
+	}
+	was, is := p.parsed.OAuth2(), now.parsed.OAuth2()
+	return was.AccessToken != is.AccessToken || !was.Expiry.Equal(is.Expiry) || !p.obtained.Equal(now.obtained)
 }
 
 // askUserInfo is the renewal that adds the UserInfo response.
 func (a *Auth) askUserInfo() renewal {
-	return renewal{kind: renewUserInfo, event: eventUserInfo, apply: func(ctx context.Context, rec *record) (*record, error) {
+	satisfied := func(now *tokenPart) bool { return len(now.userInfo) > 0 }
+	return renewal{kind: renewUserInfo, event: eventUserInfo, satisfied: satisfied, apply: func(ctx context.Context, rec *record) (*record, error) {
 		info, err := a.client.UserInfo(ctx, rec.part.parsed)
 		if err != nil {
 			return nil, err

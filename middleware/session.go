@@ -1,7 +1,6 @@
 package middleware
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -252,7 +251,8 @@ func (t *sessionState) usable() (*tokenPart, error) {
 	return part, nil
 }
 
-// maxRenewals is how often one call starts over, when another request's renewal of another kind came first.
+// maxRenewals is how often one call tries, when something newer than it knew of came first. It waits for others' renewals
+// as long as its context lets it.
 const maxRenewals = 3
 
 // liveToken returns the access token, refreshed first if need be. The token is shared: the caller copies it.
@@ -302,7 +302,7 @@ func (t *sessionState) refresh(ctx context.Context, part *tokenPart) error {
 	if t.tokenOf(part).RefreshToken == "" {
 		return ErrLoginRequired
 	}
-	return t.renew(ctx, t.auth.refreshTokens(), func(now *tokenPart) bool { return !bytes.Equal(now.tokens, part.tokens) })
+	return t.renew(ctx, t.auth.refreshTokens(part))
 }
 
 // userInfo asks once and keeps the answer.
@@ -315,7 +315,7 @@ func (t *sessionState) userInfo(ctx context.Context) (*rp.UserInfo, error) {
 		if _, err := t.liveToken(ctx); err != nil {
 			return nil, err
 		}
-		if err := t.renew(ctx, t.auth.askUserInfo(), func(now *tokenPart) bool { return len(now.userInfo) > 0 }); err != nil {
+		if err := t.renew(ctx, t.auth.askUserInfo()); err != nil {
 			return nil, err
 		}
 	}
@@ -326,7 +326,7 @@ func (t *sessionState) userInfo(ctx context.Context) (*rp.UserInfo, error) {
 }
 
 // renew joins renewals of the session until one has brought what is wanted, and adopts what came of each.
-func (t *sessionState) renew(ctx context.Context, what renewal, satisfied func(*tokenPart) bool) error {
+func (t *sessionState) renew(ctx context.Context, what renewal) error {
 	if t.auth.store.inCookies() {
 		release, ok := t.commit.reserve()
 		if !ok {
@@ -334,18 +334,23 @@ func (t *sessionState) renew(ctx context.Context, what renewal, satisfied func(*
 		}
 		defer release()
 	}
-	for range maxRenewals {
-		next, lines, err := t.auth.renew(ctx, t.record(), what)
+	for own := 0; own < maxRenewals; {
+		got, err := t.auth.renew(ctx, t.record(), what)
 		if err != nil {
 			return err
 		}
-		t.adopt(next, lines)
+		if got.next != nil {
+			t.adopt(got.next, got.lines)
+		}
 		part, err := t.usable()
 		if err != nil {
 			return err
 		}
-		if satisfied(part) {
+		if what.satisfied(part) {
 			return nil
+		}
+		if got.mine {
+			own++
 		}
 	}
 	return rp.ErrUnavailable

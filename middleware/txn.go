@@ -22,6 +22,9 @@ type transaction struct {
 	prior     string // the store's handle of the session that this browser had when the login began
 	challenge string // digest of the challenge that this login answers
 	silent    bool   // prompt=none: the provider may say that nobody is logged in there
+	continues bool   // the session before goes on in the new one, if its user is the same
+	scopes    []string
+	resources []string // what this login asks for beyond the configuration
 }
 
 // done replaces the transaction after its end, so that a reload or the back button leads on instead of failing.
@@ -34,7 +37,7 @@ type done struct {
 }
 
 const (
-	transactionVersion = 1
+	transactionVersion = 2
 	doneVersion        = 1
 	// maxTransactions and maxTransactionSize bound what logins in many tabs take of a browser's cookies.
 	maxTransactions    = 5
@@ -52,6 +55,9 @@ func (t *transaction) encode() []byte {
 	w.String(t.prior)
 	w.String(t.challenge)
 	w.Bool(t.silent)
+	w.Bool(t.continues)
+	w.Strings(t.scopes)
+	w.Strings(t.resources)
 	return w.Done()
 }
 
@@ -59,6 +65,7 @@ func decodeTransaction(b []byte) (*transaction, error) {
 	r := wire.NewReader(b, transactionVersion)
 	t := &transaction{
 		created: r.Time(), returnTo: r.String(), request: r.Bytes(), prior: r.String(), challenge: r.String(), silent: r.Bool(),
+		continues: r.Bool(), scopes: r.Strings(), resources: r.Strings(),
 	}
 	return t, r.Close()
 }
