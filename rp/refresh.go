@@ -11,9 +11,12 @@ import (
 
 // Target says which API a token is for. The zero Target is the original grant.
 type Target struct {
-	Resource string   // RFC 8707; "" sends none
+	Resource string   // an absolute URI without fragment (RFC 8707); "" sends none
+	Audience string   // what some providers want in place of a resource: Auth0, and RFC 8693; "" sends none
 	Scopes   []string // nil sends none: the scope that was granted (RFC 6749, section 6)
 }
+
+const maxAudience = 2 << 10
 
 // Refresh gets a new access token with the refresh token of t, which stays as it is. If the provider sends no new
 // refresh token, the old one is kept; if it sends an ID Token, that is verified against the login's (Core 12.2) and
@@ -43,8 +46,8 @@ func (c *Client) refresh(ctx context.Context, t *Tokens, to Target) (*Tokens, *v
 	if t.token.RefreshToken == "" {
 		return nil, nil, ErrNoRefreshToken
 	}
-	form, err := to.form(t.token.RefreshToken)
-	if err != nil {
+	form := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {t.token.RefreshToken}}
+	if err := to.add(form); err != nil {
 		return nil, nil, err
 	}
 	response, err := c.grant(ctx, form, func() error { return nil })
@@ -89,20 +92,26 @@ func (c *Client) owns(t *Tokens) error {
 	return nil
 }
 
-func (to Target) form(refreshToken string) (url.Values, error) {
-	form := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {refreshToken}}
+// add puts what the target asks for into the form of a grant.
+func (to Target) add(form url.Values) error {
 	if to.Resource != "" {
 		if err := absoluteURI(to.Resource); err != nil {
-			return nil, optionError("Target.Resource: %w", err)
+			return optionError("Target.Resource: %w", err)
 		}
 		form.Set("resource", to.Resource)
 	}
+	if to.Audience != "" {
+		if !isVisible(to.Audience, maxAudience) {
+			return optionError("Target.Audience: %q", clean(to.Audience, maxErrorCode))
+		}
+		form.Set("audience", to.Audience)
+	}
 	if to.Scopes == nil {
-		return form, nil
+		return nil
 	}
 	if err := checkList(to.Scopes, scopeToken); err != nil {
-		return nil, optionError("Target.Scopes: %w", err)
+		return optionError("Target.Scopes: %w", err)
 	}
 	form.Set("scope", strings.Join(to.Scopes, " "))
-	return form, nil
+	return nil
 }
