@@ -15,7 +15,13 @@ import (
 type plan struct {
 	dir    string
 	files  map[string][]byte // absolute name to mutated text
-	places []string          // where, and what is broken; place i is mutant i+1
+	places []place           // place i is mutant i+1
+}
+
+// place is one refusal.
+type place struct {
+	where string // line and function, and what is broken
+	name  string // the same without the line, and once only: for explained.txt
 }
 
 // edit is text to put in at an offset.
@@ -24,17 +30,31 @@ type edit struct {
 	text string
 }
 
-// helper is added to the package.
+// helper is added to the package. It allocates nothing once a place was seen: some tests count allocations.
 const helper = `package %s
 
-import "os"
+import (
+	"os"
+	"strconv"
+	"sync/atomic"
+)
 
-var theMutant = os.Getenv(%q)
+var (
+	theMutant, _ = strconv.Atoi(os.Getenv(%q))
+	mutantLog, _ = os.OpenFile(os.Getenv(%q), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	mutantsSeen  [%d]atomic.Bool
+)
 
-func isMutant(n string) bool { return n == theMutant }
+func isMutant(n int) bool {
+	if mutantLog != nil && !mutantsSeen[n].Swap(true) {
+		mutantLog.WriteString(strconv.Itoa(n) + "\n")
+	}
+	return n == theMutant
+}
 `
 
-func newPlan(dir string) (*plan, error) {
+// newPlan finds the places of a package: of the files with these base names, if there are any.
+func newPlan(dir string, only []string) (*plan, error) {
 	p := &plan{dir: dir, files: map[string][]byte{}}
 	names, err := filepath.Glob(filepath.Join(dir, "*.go"))
 	if err != nil {
@@ -45,7 +65,7 @@ func newPlan(dir string) (*plan, error) {
 		if strings.HasSuffix(name, "_test.go") {
 			continue
 		}
-		if pkg, err = p.file(name); err != nil {
+		if pkg, err = p.file(name, only); err != nil {
 			return nil, err
 		}
 	}
@@ -56,12 +76,12 @@ func newPlan(dir string) (*plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.files[abs] = fmt.Appendf(nil, helper, pkg, variable)
+	p.files[abs] = fmt.Appendf(nil, helper, pkg, variable, logVariable, len(p.places)+1)
 	return p, nil
 }
 
 // file finds the places of one file.
-func (p *plan) file(name string) (pkg string, err error) {
+func (p *plan) file(name string, only []string) (pkg string, err error) {
 	src, err := os.ReadFile(name) //nolint:gosec // a file of the package that was named
 	if err != nil {
 		return "", err
@@ -75,9 +95,13 @@ func (p *plan) file(name string) (pkg string, err error) {
 	if err != nil {
 		return "", err
 	}
+	if len(only) > 0 && !slices.Contains(only, filepath.Base(name)) {
+		return f.Name.Name, nil
+	}
 	w := &walker{plan: p, set: set, src: src}
 	for _, d := range f.Decls {
 		if fn, ok := d.(*ast.FuncDecl); ok && fn.Body != nil {
+			w.in = fn.Name.Name
 			w.function(fn.Type, fn.Body)
 		}
 	}
@@ -104,6 +128,7 @@ type walker struct {
 	plan  *plan
 	set   *token.FileSet
 	src   []byte
+	in    string // the function's name
 	edits []edit
 }
 
@@ -124,8 +149,12 @@ func (w *walker) function(t *ast.FuncType, body *ast.BlockStmt) {
 				w.cases(n, kind)
 			}
 		case *ast.ReturnStmt:
-			if kind == "error" && t.Results.NumFields() == 1 && isCheck(n.Results[0]) {
+			switch {
+			case t.Results.NumFields() != 1:
+			case kind == "error" && isCheck(n.Results[0]):
 				w.nilInstead(n)
+			case kind == "bool":
+				w.always(n.Results[0])
 			}
 		}
 		return true
@@ -192,7 +221,7 @@ func isRefusalCall(e ast.Expr) bool {
 		return false
 	}
 	sel, ok := call.Fun.(*ast.SelectorExpr)
-	return ok && sel.Sel.Name == "refuse"
+	return ok && (sel.Sel.Name == "refuse" || sel.Sel.Name == "storeDown")
 }
 
 // isCheck: a call of one of our own checks, which could be left out. Calls that only make an error are not.
@@ -209,24 +238,58 @@ func isCheck(e ast.Expr) bool {
 	return isIdent && len(x.Name) == 1 && sel.Sel.Name != "fail" // a method of our own receiver
 }
 
-// never makes a condition false for one mutant.
+// never makes a condition false for one mutant: each part of it, where it has several with || between them.
 func (w *walker) never(cond ast.Expr) {
+	if b, ok := ast.Unparen(cond).(*ast.BinaryExpr); ok && b.Op == token.LOR {
+		w.never(b.X)
+		w.never(b.Y)
+		return
+	}
 	n := w.place("never", cond)
 	w.edits = append(w.edits,
-		edit{w.offset(cond.Pos()), fmt.Sprintf("!isMutant(%q) && (", n)}, edit{w.offset(cond.End()), ")"})
+		edit{w.offset(cond.Pos()), fmt.Sprintf("!isMutant(%d) && (", n)}, edit{w.offset(cond.End()), ")"})
+}
+
+// always makes each part of an answer that wants several to be true, with && between them, true for one mutant.
+func (w *walker) always(answer ast.Expr) {
+	b, ok := ast.Unparen(answer).(*ast.BinaryExpr)
+	if !ok || b.Op != token.LAND {
+		return
+	}
+	for _, e := range []ast.Expr{b.X, b.Y} {
+		if inner, ok := ast.Unparen(e).(*ast.BinaryExpr); ok && inner.Op == token.LAND {
+			w.always(e)
+			continue
+		}
+		n := w.place("always", e)
+		w.edits = append(w.edits,
+			edit{w.offset(e.Pos()), fmt.Sprintf("(isMutant(%d) || (", n)}, edit{w.offset(e.End()), "))"})
+	}
 }
 
 // nilInstead returns nil for one mutant.
 func (w *walker) nilInstead(r *ast.ReturnStmt) {
 	n := w.place("nil for", r.Results[0])
-	w.edits = append(w.edits, edit{w.offset(r.Pos()), fmt.Sprintf("if isMutant(%q) { return nil }; ", n)})
+	w.edits = append(w.edits, edit{w.offset(r.Pos()), fmt.Sprintf("if isMutant(%d) { return nil }; ", n)})
 }
 
 // place records a place and returns its number.
-func (w *walker) place(how string, e ast.Expr) string {
+func (w *walker) place(how string, e ast.Expr) int {
 	text := strings.Join(strings.Fields(string(w.src[w.offset(e.Pos()):w.offset(e.End())])), " ")
-	w.plan.places = append(w.plan.places, fmt.Sprintf("%s: %s %s", w.set.Position(e.Pos()), how, text))
-	return fmt.Sprint(len(w.plan.places))
+	at := w.set.Position(e.Pos())
+	what := fmt.Sprintf("%s: %s %s", w.in, how, text)
+	name := filepath.ToSlash(filepath.Clean(at.Filename)) + " " + what
+	n := 1
+	for _, other := range w.plan.places {
+		if plain, _, _ := strings.Cut(other.name, " #"); plain == name {
+			n++
+		}
+	}
+	if n > 1 {
+		name += fmt.Sprintf(" #%d", n)
+	}
+	w.plan.places = append(w.plan.places, place{where: fmt.Sprintf("%s %s", at, what), name: name})
+	return len(w.plan.places)
 }
 
 func (w *walker) offset(p token.Pos) int { return w.set.Position(p).Offset }
