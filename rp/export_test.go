@@ -1,6 +1,7 @@
 package rp
 
 import (
+	"encoding/binary"
 	"time"
 
 	"github.com/twofold-auth/twofold/verify"
@@ -37,6 +38,18 @@ func (s *Spender) Spend(code string) bool { first, _ := s.s.spend(code); return 
 
 // Len returns how many codes are remembered.
 func (s *Spender) Len() int { return len(s.s.current) + len(s.s.old) }
+
+// FillSpent fills c's memory of spent codes.
+func FillSpent(c *Client) {
+	now := c.spent.now()
+	codes := make(map[codeHash]time.Time, maxSpent)
+	for i := range uint64(maxSpent) {
+		var hash codeHash
+		binary.BigEndian.PutUint64(hash[:], i)
+		codes[hash] = now
+	}
+	c.spent.current, c.spent.turned = codes, now
+}
 
 // Codes returns the closed list of error codes.
 func Codes() []string {
