@@ -16,7 +16,8 @@ import (
 
 // Login is what a hook knows of a login. It lives as long as the hook runs.
 type Login struct {
-	// Request is the callback. Its context does not end with the browser's connection: a code that is sent is sent.
+	// Request is the callback. Its context does not end with the browser's connection: a code that is sent is sent. In
+	// OnTokens on demand it is the request that needs the tokens, without its body; nil if none waits for them.
 	Request *http.Request
 	// IDToken is verified: the first ID Token, or the second if FrontChannel is false.
 	IDToken *rp.IDToken
@@ -311,9 +312,10 @@ type login struct {
 	ctx     context.Context //nolint:containedctx // lives as long as the call that made it
 	request *http.Request
 	response
-	hook   *Login
-	first  *rp.IDToken
-	tokens *rp.Tokens
+	hook    *Login
+	first   *rp.IDToken
+	tokens  *rp.Tokens
+	pending *rp.AuthResponse // its code is spent on demand
 }
 
 // run does the steps of a login in their order: every check of the front channel, the app's hook, the code, the match
@@ -338,10 +340,15 @@ func (l *login) run() (*record, error) {
 			return nil, err
 		}
 	}
-	if l.hook.Exchange == ExchangeNow {
+	switch l.hook.Exchange {
+	case ExchangeNow:
 		if err := l.exchange(resp); err != nil {
 			return nil, err
 		}
+	case ExchangeOnDemand:
+		l.pending = resp.WithoutAccessToken()
+		a.warnOfCopies()
+	case ExchangeNever:
 	}
 	return l.session()
 }
@@ -359,7 +366,7 @@ func (l *login) identify() error {
 		return fail(codeValues, err)
 	}
 	if chosen > ExchangeNever || !l.hook.FrontChannel && chosen != before ||
-		chosen == ExchangeNow && l.auth.client.ResponseType() == rp.ImplicitIDToken {
+		chosen != ExchangeNever && l.auth.client.ResponseType() == rp.ImplicitIDToken {
 		return fail(codeExchangeMode, nil)
 	}
 	return nil
@@ -407,22 +414,33 @@ func (l *login) session() (*record, error) {
 		first = token
 	}
 	i := identity{
-		id: newSessionID(), generation: 1, subject: token.Subject, sid: token.SessionID, acr: token.ACR, amr: token.AMR,
-		authTime: token.AuthTime, issued: first.IssuedAt, started: now, used: now, expires: now.Add(l.auth.config.Absolute),
-		challenge: l.t.challenge, claims: pick(claims, l.auth.config.SessionClaims), values: values,
+		id: newSessionID(), generation: 1, subject: token.Subject, issued: first.IssuedAt, started: now, used: now,
+		expires: now.Add(l.auth.config.Absolute), challenge: l.t.challenge, values: values,
+		claims: pick(claims, l.auth.config.SessionClaims),
 	}
-	i.carry(first)
+	i.show(token, first)
 	if l.tokens != nil { // came straight from the provider; what the browser brings may have been held back
 		l.auth.skew.issued(token.IssuedAt, now)
 	}
 	if !i.limit(claims, l.auth.config.Absolute).After(now) {
 		return nil, fail(codeLoggedOut, errCeiling)
 	}
-	return &record{identity: i, part: l.part(now)}, nil
+	r := &record{identity: i, part: l.part(now)}
+	switch {
+	case l.tokens != nil:
+		r.identity.state = TokensReady
+	case l.pending != nil:
+		r.identity.state, r.identity.since = TokensPending, now
+	}
+	return r, nil
 }
 
-// carry takes from the login's first ID Token what the second one lacks.
-func (i *identity) carry(first *rp.IDToken) {
+// show takes what the newest ID Token says of the authentication, and from the login's first what that one lacks.
+func (i *identity) show(newest, first *rp.IDToken) {
+	i.sid, i.acr, i.amr, i.authTime = newest.SessionID, newest.ACR, newest.AMR, newest.AuthTime
+	if first == nil {
+		return
+	}
 	if i.sid == "" {
 		i.sid = first.SessionID
 	}
@@ -449,6 +467,8 @@ func (l *login) part(now time.Time) *tokenPart {
 	switch {
 	case l.tokens != nil:
 		return &tokenPart{kind: partTokens, generation: 1, obtained: now, tokens: l.tokens.Bytes(), parsed: l.tokens}
+	case l.pending != nil:
+		return &tokenPart{kind: partPending, generation: 1, obtained: now, response: l.pending.Bytes(), answer: l.pending}
 	case l.auth.config.OmitIDToken:
 		return nil
 	default:
@@ -510,16 +530,23 @@ func (l *login) nobody() outcome {
 
 func (l *login) refusedByHook(err error) outcome {
 	var challenge *Challenge
+	if errors.As(err, &challenge) && l.t.challenge == "" {
+		return l.challenged(challenge)
+	}
+	return outcome{err: hookFailure(err)}
+}
+
+// hookFailure is the Error that a hook's becomes.
+func hookFailure(err error) *Error {
+	var challenge *Challenge
 	var refusal *Refusal
 	switch {
-	case errors.As(err, &challenge) && l.t.challenge != "":
-		return outcome{err: fail(codeChallengeUnmet, err)}
 	case errors.As(err, &challenge):
-		return l.challenged(challenge)
+		return fail(codeChallengeUnmet, err)
 	case errors.As(err, &refusal):
-		return outcome{err: fail(codeRefused, err)}
+		return fail(codeRefused, err)
 	default:
-		return outcome{err: fail(codeHook, err)}
+		return fail(codeHook, err)
 	}
 }
 

@@ -49,6 +49,9 @@ type Config struct {
 	AuthOptions rp.AuthOptions
 	// Exchange says whether the code is redeemed; [Login.Exchange] may decide otherwise for one login.
 	Exchange ExchangeMode
+	// CodeLifetime is how old a code may be that [ExchangeOnDemand] still sends; 0 is 50 seconds, below the minute that
+	// many providers give. Between a second and 10 minutes.
+	CodeLifetime time.Duration
 	// OmitIDToken keeps no ID Token in a session without tokens ([ExchangeNever]). Its cookies are smaller, and the
 	// provider gets no id_token_hint at logout: it may have to ask the user.
 	OmitIDToken bool
@@ -89,6 +92,11 @@ type ExchangeMode uint8
 const (
 	// ExchangeNow redeems it in the callback: the session starts with tokens.
 	ExchangeNow ExchangeMode = iota
+	// ExchangeOnDemand keeps the verified answer, sealed, in the session, which starts with the first ID Token: the user
+	// is in though the token endpoint is slow or down. The code is redeemed when tokens are first needed, and with a
+	// [SessionStore] in any case after half of CodeLifetime. [Session.Tokens] tells how far that is. It is redeemed at
+	// most once if the store is a [Locker], else once in each process. Needs a code and id_token in the response type.
+	ExchangeOnDemand
 	// ExchangeNever signs on only: the session starts with the verified first ID Token, and the token endpoint is
 	// never asked. Needs id_token in the response type; it is the only way with [rp.ImplicitIDToken].
 	ExchangeNever
@@ -112,6 +120,7 @@ type Auth struct {
 	skew       skew
 	frames     allowance
 	background sync.WaitGroup
+	copies     sync.Once // warnOfCopies
 	// buriedInStore says that the store looks for tombstones whenever it is asked for a session.
 	buriedInStore bool
 }
@@ -129,6 +138,8 @@ const (
 	defaultAbsolute     = 12 * time.Hour
 	defaultLoginTimeout = 15 * time.Minute
 	maxLoginTimeout     = time.Hour
+	defaultCodeLifetime = 50 * time.Second
+	maxCodeLifetime     = 10 * time.Minute
 	maxAbsolute         = 400 * 24 * time.Hour // browsers keep no cookie longer
 	maxNameSize         = 32
 )
@@ -170,6 +181,9 @@ func newAuth(c Config) (*Auth, error) {
 		return nil, fmt.Errorf("Config.Store: %w", err)
 	}
 	a.setLogouts()
+	if c.Exchange == ExchangeOnDemand {
+		a.warnOfCopies()
+	}
 	return a, nil
 }
 
@@ -202,6 +216,17 @@ func (a *Auth) setLogouts() {
 	}
 }
 
+// warnOfCopies says, once, that instances cannot agree on who redeems a code.
+func (a *Auth) warnOfCopies() {
+	if a.locks() {
+		return
+	}
+	a.copies.Do(func() {
+		a.config.Logger.Info("twofold: codes are redeemed on demand once in each process; " +
+			"for once in all instances set Config.Store to one that is a Locker")
+	})
+}
+
 // setDefaults checks what needs no other value, copies what the caller could change, and fills what is zero.
 func (c *Config) setDefaults() error {
 	c.Keys = slices.Clone(c.Keys)
@@ -218,6 +243,7 @@ func (c *Config) setDefaults() error {
 	limit(&c.Idle, defaultIdle)
 	limit(&c.Absolute, defaultAbsolute)
 	limit(&c.LoginTimeout, defaultLoginTimeout)
+	limit(&c.CodeLifetime, defaultCodeLifetime)
 	return c.check()
 }
 
@@ -236,11 +262,15 @@ func (c *Config) check() error {
 			c.Idle, c.Absolute, maxAbsolute)
 	case c.LoginTimeout < time.Minute || c.LoginTimeout > maxLoginTimeout:
 		return fmt.Errorf("Config.LoginTimeout %v: between a minute and %v", c.LoginTimeout, maxLoginTimeout)
+	case c.CodeLifetime < time.Second || c.CodeLifetime > maxCodeLifetime:
+		return fmt.Errorf("Config.CodeLifetime %v: between a second and %v", c.CodeLifetime, maxCodeLifetime)
 	case c.Exchange > ExchangeNever:
 		return fmt.Errorf("Config.Exchange %d is unknown", c.Exchange)
-	case c.Exchange == ExchangeNever && !hasIDToken(c.Client):
-		return fmt.Errorf("Config.Exchange: ExchangeNever needs id_token in the response type, which is %q",
+	case c.Exchange != ExchangeNow && !hasIDToken(c.Client):
+		return fmt.Errorf("Config.Exchange: ExchangeOnDemand and ExchangeNever need id_token in the response type, which is %q",
 			c.Client.ResponseType())
+	case c.Exchange == ExchangeOnDemand && c.Client.ResponseType() == rp.ImplicitIDToken:
+		return fmt.Errorf("Config.Exchange: ExchangeOnDemand needs a code, and the response type is %q", rp.ImplicitIDToken)
 	}
 	if c.Client.ResponseType() == rp.ImplicitIDToken {
 		c.Exchange = ExchangeNever // there is no code

@@ -17,6 +17,8 @@ var (
 	ErrNoTokens = errors.New("middleware: session has no tokens")
 	// ErrCommitted: the response has begun, so that a renewed cookie could not be sent. Nothing was asked of the provider.
 	ErrCommitted = errors.New("middleware: response has begun, cookies cannot be renewed")
+	// ErrPending: the code is not redeemed yet, see [ExchangeOnDemand]; a [*TokensError] says more.
+	ErrPending = errors.New("middleware: tokens are pending")
 	// ErrLoginRequired: the tokens have ended and cannot be renewed; only another login helps.
 	ErrLoginRequired = errors.New("middleware: login required")
 	// ErrForbidden: a check of [Auth.Require] refused.
@@ -94,6 +96,9 @@ const (
 	codeSessionTooLarge    = "session_too_large"   // the session does not fit into cookies
 	codeSessionStore       = "session_store"       // the store is down
 	codeNoTokens           = "no_tokens"           // the route needs tokens that this session cannot have
+	codeTokensPending      = "tokens_pending"      // the code is being redeemed elsewhere; try again in a moment
+	codeCodeExpired        = "code_expired"        // the code is older than Config.CodeLifetime and was not sent
+	codeInterrupted        = "interrupted"         // who redeemed the code died over it
 	codeCrossOrigin        = "cross_origin"        // the logout comes from another site
 	codeInitiate           = "initiate"            // a third party asks for another provider's login
 	codeInternal           = "internal"            // a fault of ours
@@ -111,6 +116,7 @@ var statuses = map[string]int{
 	codeHook: http.StatusInternalServerError, codePanic: http.StatusInternalServerError,
 	codeExchangeMode: http.StatusInternalServerError, codeValues: http.StatusInternalServerError,
 	codeSessionTooLarge: http.StatusInternalServerError, codeSessionStore: http.StatusServiceUnavailable,
+	codeTokensPending: http.StatusServiceUnavailable, codeCodeExpired: http.StatusUnauthorized, codeInterrupted: http.StatusUnauthorized,
 	codeNoTokens: http.StatusForbidden, codeCrossOrigin: http.StatusForbidden,
 	codeInitiate: http.StatusBadRequest, codeInternal: http.StatusInternalServerError,
 }
@@ -157,6 +163,7 @@ const (
 	eventLoginRepeated = "login_repeated"
 	eventRefused       = "refused"
 	eventRefreshed     = "refreshed"
+	eventRedeemed      = "redeemed"
 	eventUserInfo      = "userinfo"
 	eventSessionEnded  = "session_ended"
 	eventLogout        = "logout"

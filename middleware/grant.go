@@ -38,7 +38,7 @@ func (s *Session) Grant(ctx context.Context) (id string, err error) {
 	}
 	ctx = context.WithoutCancel(ctx)   // a grant that is written is returned
 	for own := 0; own < maxRenewals; { // another renewal may be under way
-		part, err := s.state.usable()
+		part, err := s.state.redeemed(ctx)
 		if err != nil {
 			return "", err
 		}

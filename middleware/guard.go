@@ -149,8 +149,9 @@ func (a *Auth) serve(w http.ResponseWriter, r *http.Request, f found, next http.
 	h := w.Header()
 	h.Set("Cache-Control", "private, no-store")
 	h.Add("Vary", "Cookie")
+	a.redeemSoon(r, f.rec)
 	q := &request{}
-	q.state.auth, q.state.rec = a, f.rec
+	q.state.auth, q.state.request, q.state.rec = a, r, f.rec
 	q.session.fill(a, &f.rec.identity)
 	q.session.state = &q.state
 	q.context = sessionContext{r.Context(), &q.session}

@@ -13,8 +13,8 @@ import (
 
 // formatVersion of everything that is sealed here. Another version is no session, never a misread one.
 const (
-	identityVersion = 1
-	partVersion     = 1
+	identityVersion = 2
+	partVersion     = 2
 	sessionIDSize   = 22 // 16 random bytes as base64url
 )
 
@@ -33,6 +33,9 @@ type identity struct {
 	used       time.Time // last renewal
 	expires    time.Time // absolute limit
 	hasPart    bool      // there is a token part; without it the session is not whole
+	state      TokenState
+	since      time.Time // pending: when the code came; redeeming: when it was sent; else zero
+	why        string    // code of the error that made it pending or lost; "" is none
 	challenge  string    // digest of the challenge that this login answered; "" is none
 	claims     []byte    // JSON object of Config.SessionClaims
 	values     []byte    // Login.Values, encoded
@@ -56,6 +59,9 @@ func (i *identity) encode() []byte {
 		w.Time(t)
 	}
 	w.Bool(i.hasPart)
+	w.Int(int64(i.state))
+	w.Time(i.since)
+	w.String(i.why)
 	w.String(i.challenge)
 	w.Bytes(i.claims)
 	w.Bytes(i.values)
@@ -75,15 +81,18 @@ func (i *identity) decode(b []byte) error {
 		*t = r.Time()
 	}
 	i.hasPart = r.Bool()
+	state := r.Int()
+	i.since, i.why = r.Time(), r.String()
 	i.challenge = r.String()
 	i.claims = r.Bytes()
 	i.values = r.Bytes()
 	if err := r.Close(); err != nil {
 		return err
 	}
-	if len(i.id) != sessionIDSize {
+	if len(i.id) != sessionIDSize || state < 0 || state > int64(TokensLost) {
 		return wire.ErrFormat
 	}
+	i.state = TokenState(state)
 	return nil
 }
 
@@ -114,9 +123,11 @@ func (i *identity) stale(now time.Time, idle time.Duration) bool {
 type partKind int64
 
 const (
-	partTokens  partKind = iota + 1 // rp.Tokens
-	partIDToken                     // the ID Token alone, of a session without tokens
-	partEnded                       // the ID Token alone, of a session whose tokens the provider ended
+	partTokens    partKind = iota + 1 // rp.Tokens
+	partIDToken                       // the ID Token alone, of a session without tokens
+	partEnded                         // the ID Token alone, of a session whose tokens are lost
+	partPending                       // rp.AuthResponse: the code is not spent yet
+	partRedeeming                     // the ID Token alone, while somebody holds the code
 )
 
 // tokenPart is the secret part of a session. A route that does not need it never opens it.
@@ -127,24 +138,30 @@ type tokenPart struct {
 	tokens     []byte    // rp.Tokens.Bytes
 	idToken    string
 	userInfo   []byte // rp.UserInfo.Bytes; nil: not asked for yet
+	response   []byte // rp.AuthResponse.Bytes, with the first ID Token
 
-	parsed *rp.Tokens // of tokens
+	parsed *rp.Tokens       // of tokens
+	answer *rp.AuthResponse // of response
 }
 
 func (p *tokenPart) encode() []byte {
-	w := wire.NewWriter(partVersion, 64+len(p.tokens)+len(p.idToken)+len(p.userInfo))
+	w := wire.NewWriter(partVersion, 64+len(p.tokens)+len(p.idToken)+len(p.userInfo)+len(p.response))
 	w.Int(int64(p.kind))
 	w.Int(p.generation)
 	w.Time(p.obtained)
 	w.Bytes(p.tokens)
 	w.Text(p.idToken)
 	w.Bytes(p.userInfo)
+	w.Bytes(p.response)
 	return w.Done()
 }
 
 func decodePart(b []byte, client *rp.Client) (*tokenPart, error) {
 	r := wire.NewReader(b, partVersion)
-	p := &tokenPart{kind: partKind(r.Int()), generation: r.Int(), obtained: r.Time(), tokens: r.Bytes(), idToken: r.Text(), userInfo: r.Bytes()}
+	p := &tokenPart{
+		kind: partKind(r.Int()), generation: r.Int(), obtained: r.Time(), tokens: r.Bytes(), idToken: r.Text(),
+		userInfo: r.Bytes(), response: r.Bytes(),
+	}
 	if err := r.Close(); err != nil {
 		return nil, err
 	}
@@ -152,7 +169,9 @@ func decodePart(b []byte, client *rp.Client) (*tokenPart, error) {
 	switch p.kind {
 	case partTokens:
 		p.parsed, err = client.ParseTokens(p.tokens)
-	case partIDToken, partEnded:
+	case partPending:
+		p.answer, err = client.ParseAuthResponse(p.response)
+	case partIDToken, partEnded, partRedeeming:
 	default:
 		err = wire.ErrFormat
 	}
@@ -186,11 +205,19 @@ func checkValues(values map[string]string) error {
 
 // value is one of Login.Values.
 func (i *identity) value(key string) string {
-	var values map[string]string
-	if len(i.values) == 0 || json.Unmarshal(i.values, &values) != nil {
+	if len(i.values) == 0 {
 		return ""
 	}
-	return values[key]
+	return i.allValues()[key]
+}
+
+// allValues are Login.Values, never nil.
+func (i *identity) allValues() map[string]string {
+	values := map[string]string{}
+	if len(i.values) > 0 && json.Unmarshal(i.values, &values) != nil {
+		return map[string]string{}
+	}
+	return values
 }
 
 // pick returns the JSON object of the named claims, those that exist, as far as they fit into 1 KB: a larger one is

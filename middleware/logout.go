@@ -137,7 +137,11 @@ func (a *Auth) hint(rec *record) string {
 		return ""
 	}
 	if rec.part.kind != partTokens {
-		return rec.part.idToken
+		first, err := rec.part.first()
+		if err != nil {
+			return ""
+		}
+		return first.Raw()
 	}
 	if t := rec.part.parsed.IDToken(); t != nil {
 		return t.Raw()

@@ -181,12 +181,16 @@ func (l *liveSessions) land(id string, f *flight, next *record, lines []string, 
 	switch {
 	case e.ended:
 		next, lines, err = nil, nil, ErrNoSession
-	case err == nil:
-		e.next, e.lines, e.until, e.keep = next, lines, now.Add(successorFor), now.Add(successorFor)
-		e.failures, e.retry, e.failure, e.unsaved = 0, time.Time{}, nil, nil
-	case errors.Is(err, errStore) && next != nil:
+	case next != nil && errors.Is(err, errStore):
 		e.unsaved, e.keep = next, now.Add(unsavedFor)
 		next = nil
+	case next != nil:
+		e.next, e.lines, e.until, e.keep = next, lines, now.Add(successorFor), now.Add(successorFor)
+		e.unsaved = nil
+	}
+	switch {
+	case err == nil:
+		e.failures, e.retry, e.failure = 0, time.Time{}, nil
 	case f.kind.backsOff() && isUnavailable(err) && !errors.Is(err, errStore):
 		pause := min(maxBackOff, backOff<<min(e.failures, 10))
 		pause -= jitter(pause / 2) // instances and sessions shall not come back all at once
@@ -246,7 +250,8 @@ func urgencyOf(expiry, obtained, now time.Time) urgency {
 	}
 }
 
-// renewal is a change of the token part that asks the provider: apply returns the record that takes rec's place.
+// renewal is a change of the token part that asks the provider: apply returns the record that takes rec's place. With an
+// error beside it the record is kept all the same, and who waits gets the error.
 type renewal struct {
 	kind      renewalKind
 	key       string // what of that kind is wanted; two renewals of one kind and key are the same
@@ -261,10 +266,11 @@ const (
 	renewTokens renewalKind = iota + 1
 	renewUserInfo
 	renewGrant
+	renewRedeem
 )
 
 // backsOff says that a provider that did not answer such a renewal is left alone for a while.
-func (k renewalKind) backsOff() bool { return k == renewTokens }
+func (k renewalKind) backsOff() bool { return k == renewTokens || k == renewRedeem }
 
 // landing is what came of a flight.
 type landing struct {
@@ -278,18 +284,10 @@ type landing struct {
 // came of that. It does not end with the request of the one who was first: a refresh token may be used once, and its
 // answer must not be lost.
 func (a *Auth) renew(ctx context.Context, rec *record, what renewal) (landing, error) {
-	now := a.config.Now()
-	if rec.identity.ended(now, a.config.Idle) {
+	if rec.identity.ended(a.config.Now(), a.config.Idle) {
 		return landing{}, ErrNoSession
 	}
-	f, first := a.live.join(rec, what, now)
-	if first {
-		a.background.Go(func() {
-			detached, cancel := context.WithTimeout(context.WithoutCancel(ctx), refreshTimeout)
-			defer cancel()
-			a.fly(detached, rec, what, f)
-		})
-	}
+	f := a.takeOff(ctx, rec, what)
 	select {
 	case <-f.done:
 	case <-ctx.Done():
@@ -302,6 +300,19 @@ func (a *Auth) renew(ctx context.Context, rec *record, what renewal) (landing, e
 	return landing{f.next, f.lines, mine}, f.err
 }
 
+// takeOff joins the renewal of a session that is under way, or starts it.
+func (a *Auth) takeOff(ctx context.Context, rec *record, what renewal) *flight {
+	f, first := a.live.join(rec, what, a.config.Now())
+	if first {
+		a.background.Go(func() {
+			detached, cancel := context.WithTimeout(context.WithoutCancel(ctx), refreshTimeout)
+			defer cancel()
+			a.fly(detached, rec, what, f)
+		})
+	}
+	return f
+}
+
 // fly runs a flight to its end.
 func (a *Auth) fly(ctx context.Context, rec *record, what renewal, f *flight) {
 	began := a.config.Now()
@@ -311,6 +322,9 @@ func (a *Auth) fly(ctx context.Context, rec *record, what renewal, f *flight) {
 	a.live.land(rec.identity.id, f, next, lines, err, now)
 	if errors.Is(f.err, ErrNoSession) && next != nil { // ended while we asked: nothing of it may stay
 		_ = a.store.drop(ctx, next.handle)
+		if err == nil {
+			a.revoke(ctx, next)
+		}
 	}
 }
 
@@ -339,14 +353,21 @@ func (a *Auth) renewLocked(ctx context.Context, rec *record, what renewal) (*rec
 		again.version = current.version
 		return a.keep(ctx, current, &again)
 	}
-	if current.part == nil || current.part.kind != partTokens {
+	if current.part == nil || current.part.kind != partTokens && what.kind != renewRedeem {
 		return nil, nil, ErrNoTokens
 	}
-	next, err := what.apply(ctx, current)
-	if err != nil {
-		return nil, nil, err
+	// The wait for the lock may have taken all of ctx; what was waited for has time of its own.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), refreshTimeout)
+	defer cancel()
+	next, failed := what.apply(ctx, current)
+	if next == nil {
+		return nil, nil, failed
 	}
-	return a.keep(ctx, current, next)
+	kept, lines, err := a.keep(ctx, current, next)
+	if err == nil && kept.identity.state != TokensReady {
+		err = failed
+	}
+	return kept, lines, err
 }
 
 // saveRetries and saveRetryPause: what the provider has given is offered again to a store that is down for a moment.
@@ -484,7 +505,7 @@ func (a *Auth) successor(rec *record, tokens *rp.Tokens, err error) (next *recor
 	now := a.config.Now()
 	identity := rec.identity
 	identity.generation++
-	identity.used = now
+	identity.used, identity.state, identity.why = now, TokensReady, ""
 	part := &tokenPart{kind: partTokens, generation: identity.generation, obtained: now, userInfo: rec.part.userInfo}
 	switch {
 	case err == nil:
@@ -492,6 +513,7 @@ func (a *Auth) successor(rec *record, tokens *rp.Tokens, err error) (next *recor
 		part.tokens, part.parsed = tokens.Bytes(), tokens
 	case errors.As(err, &provider) && provider.Code == "invalid_grant":
 		part.kind, part.userInfo = partEnded, nil
+		identity.state, identity.why = TokensLost, errorCode(err)
 		if hint := rec.part.parsed.IDToken(); hint != nil {
 			part.idToken = hint.Raw()
 		}
@@ -548,9 +570,17 @@ func handleID(handle string) string {
 
 // errorCode is the code of an error that reached no browser.
 func errorCode(err error) string {
+	var own *Error
+	var tokens *TokensError
 	switch {
 	case err == nil:
 		return ""
+	case errors.As(err, &own):
+		return own.Code
+	case errors.As(err, &tokens) && tokens.Code != "":
+		return tokens.Code
+	case errors.Is(err, ErrPending):
+		return codeTokensPending
 	case errors.Is(err, ErrNoSession), errors.Is(err, ErrLoginRequired):
 		return codeLoginRequired
 	case errors.Is(err, ErrNoTokens):

@@ -17,7 +17,10 @@ func (a *Auth) revoke(ctx context.Context, rec *record) {
 	if rec == nil || a.store.openTokens(rec) != nil || rec.part == nil || rec.part.kind != partTokens {
 		return
 	}
-	tokens := rec.part.parsed
+	a.revokeTokens(ctx, rec.part.parsed)
+}
+
+func (a *Auth) revokeTokens(ctx context.Context, tokens *rp.Tokens) {
 	ctx = context.WithoutCancel(ctx)
 	a.background.Go(func() {
 		ctx, cancel := context.WithTimeout(ctx, revokeTimeout)

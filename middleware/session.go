@@ -37,9 +37,10 @@ type Session struct {
 
 // sessionState is what the copies of a Session share.
 type sessionState struct {
-	auth   *Auth // nil: made by NewSession
-	commit *commitWriter
-	test   *testSession
+	auth    *Auth // nil: made by NewSession
+	request *http.Request
+	commit  *commitWriter
+	test    *testSession
 
 	mu    sync.Mutex // guards what follows
 	rec   *record
@@ -91,7 +92,7 @@ func (s *Session) IDToken() (*rp.IDToken, error) {
 	if part.kind == partTokens {
 		return orNoTokens(part.parsed.IDToken())
 	}
-	return restoreIDToken(part.idToken)
+	return part.first()
 }
 
 // First returns the first ID Token of the login, the one that came through the browser. [ErrNoTokens] with the
@@ -101,10 +102,19 @@ func (s *Session) First() (*rp.IDToken, error) {
 	if err != nil {
 		return nil, err
 	}
-	if part.kind == partTokens {
-		return orNoTokens(part.parsed.First())
+	return part.first()
+}
+
+// first is the login's first ID Token, or the newest of a session that has lost its tokens.
+func (p *tokenPart) first() (*rp.IDToken, error) {
+	switch p.kind {
+	case partTokens:
+		return orNoTokens(p.parsed.First())
+	case partPending:
+		return orNoTokens(p.answer.IDToken())
+	default:
+		return restoreIDToken(p.idToken)
 	}
-	return restoreIDToken(part.idToken)
 }
 
 func orNoTokens(t *rp.IDToken) (*rp.IDToken, error) {
@@ -127,10 +137,12 @@ func restoreIDToken(raw string) (*rp.IDToken, error) {
 	return orNoTokens(t)
 }
 
-// Token returns a live access token, refreshed first if it is about to end. The refresh token stays here.
+// Token returns a live access token, refreshed first if it is about to end. A code that waits ([ExchangeOnDemand]) is
+// redeemed first. The refresh token stays here.
 //
 //   - [ErrNoTokens] if the session has none
-//   - [ErrLoginRequired] if it has ended and cannot be refreshed
+//   - [ErrPending] if another instance is redeeming the code, and cannot be waited for because the store has no lock
+//   - [ErrLoginRequired] if it has ended and cannot be refreshed, or the code brought none ([*TokensError])
 //   - [ErrCommitted] if it must be refreshed, the session is kept in cookies, and the response has begun
 //   - [rp.ErrUnavailable] if it has ended and the provider does not answer
 func (s *Session) Token(ctx context.Context) (*oauth2.Token, error) {
@@ -169,6 +181,10 @@ func (s *Session) Refresh(ctx context.Context) error {
 		return ErrNoTokens
 	}
 	part, err := s.state.usable()
+	if errors.Is(err, ErrPending) { // the code's tokens are new enough
+		_, err := s.state.redeemed(ctx)
+		return err
+	}
 	if err != nil {
 		return err
 	}
@@ -243,12 +259,13 @@ func (t *sessionState) usable() (*tokenPart, error) {
 	switch {
 	case err != nil:
 		return nil, err
-	case part.kind == partEnded:
-		return nil, ErrLoginRequired
-	case part.kind != partTokens:
+	case part.kind == partTokens:
+		return part, nil
+	case part.kind == partIDToken:
 		return nil, ErrNoTokens
+	default:
+		return nil, t.auth.tokensOf(&t.record().identity)
 	}
-	return part, nil
 }
 
 // maxRenewals is how often one call tries, when something newer than it knew of came first. It waits for others' renewals
@@ -257,7 +274,7 @@ const maxRenewals = 3
 
 // liveToken returns the access token, refreshed first if need be. The token is shared: the caller copies it.
 func (t *sessionState) liveToken(ctx context.Context) (*oauth2.Token, error) {
-	part, err := t.usable()
+	part, err := t.redeemed(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -307,7 +324,7 @@ func (t *sessionState) refresh(ctx context.Context, part *tokenPart) error {
 
 // userInfo asks once and keeps the answer.
 func (t *sessionState) userInfo(ctx context.Context) (*rp.UserInfo, error) {
-	part, err := t.usable()
+	part, err := t.redeemed(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -336,17 +353,17 @@ func (t *sessionState) renew(ctx context.Context, what renewal) error {
 	}
 	for own := 0; own < maxRenewals; {
 		got, err := t.auth.renew(ctx, t.record(), what)
-		if err != nil {
-			return err
-		}
 		if got.next != nil {
 			t.adopt(got.next, got.lines)
 		}
-		part, err := t.usable()
 		if err != nil {
 			return err
 		}
-		if what.satisfied(part) {
+		part, err := t.usable()
+		if err != nil && (what.kind != renewRedeem || !errors.Is(err, ErrPending)) {
+			return err
+		}
+		if err == nil && what.satisfied(part) {
 			return nil
 		}
 		if got.mine {

@@ -39,6 +39,14 @@ func (a *AuthResponse) AccessToken() *oauth2.Token {
 	return &t
 }
 
+// WithoutAccessToken returns a copy without the front-channel access token: for who keeps the answer, to exchange its
+// code later. The token's at_hash was compared when the answer came.
+func (a *AuthResponse) WithoutAccessToken() *AuthResponse {
+	next := *a
+	next.access = nil
+	return &next
+}
+
 // known are the response parameters with a meaning (RFC 6749, section 4.1.2; Core 3.3.2.5; RFC 9207; JARM; Session
 // Management). "Request and response parameters MUST NOT be included more than once" (RFC 6749, section 3.1).
 var known = [...]string{
