@@ -63,6 +63,9 @@ type Config struct {
 	// SessionClaims are the ID Token's claims that [Session.Claims] holds; nil is name, email, email_verified. At most
 	// 1 KB; all claims are in [Session.IDToken].
 	SessionClaims []string
+	// MeClaims switches the route GET /auth/me on, for pages that run in the browser: it tells them these claims, which
+	// are names of SessionClaims or "sub". nil: there is no such route.
+	MeClaims []string
 	// OnIdentity is called after every check of the first ID Token, before the code is spent: provision the user and
 	// keep the app's own ID in Login.Values, refuse ([*Refusal]), ask for more ([*Challenge]), choose whether the code
 	// is spent at all. With the response types code and code token there is no first ID Token: it is called after the
@@ -168,6 +171,9 @@ func newAuth(c Config) (*Auth, error) {
 	if err != nil {
 		return nil, err
 	}
+	if s, err = s.withMe(&c); err != nil {
+		return nil, err
+	}
 	a := &Auth{config: c, client: c.Client, site: s, attempts: newAttempts(), live: newLiveSessions()}
 	owner := sha256.Sum256([]byte(c.Client.Issuer() + "\x00" + c.Client.ClientID() + "\x00" + c.Client.RedirectURL()))
 	if c.Name == "" {
@@ -231,6 +237,7 @@ func (a *Auth) warnOfCopies() {
 func (c *Config) setDefaults() error {
 	c.Keys = slices.Clone(c.Keys)
 	c.SessionClaims = slices.Clone(c.SessionClaims)
+	c.MeClaims = slices.Clone(c.MeClaims)
 	if c.SessionClaims == nil {
 		c.SessionClaims = []string{"name", "email", "email_verified"}
 	}
@@ -312,6 +319,7 @@ type site struct {
 	dir    string // the routes' directory without the prefix, "" for the root
 	base   *url.URL
 	last   string // last segment of RedirectURL's path
+	me     bool   // there is a route for Config.MeClaims
 }
 
 func newSite(redirectURL, prefix string) (site, error) {

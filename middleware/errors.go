@@ -210,7 +210,7 @@ func levelOf(e rp.Event) slog.Level {
 	switch {
 	case e.Code == codeLoginRequired:
 		return slog.LevelDebug // a script without a session
-	case e.Code == codeHook, e.Code == codePanic, said == "invalid_client", said == "unauthorized_client":
+	case e.Code == codeHook, e.Code == codePanic, e.Code == codeInternal, said == "invalid_client", said == "unauthorized_client":
 		return slog.LevelError
 	case e.Err == nil, provider != nil && provider.StatusCode == 0 && (said == "access_denied" || said == "login_required"):
 		return slog.LevelInfo

@@ -66,25 +66,67 @@ func (a *Auth) LoadSession(next http.Handler) http.Handler {
 	})
 }
 
-// Require is RequireLogin with a check of the app. nil passes; a [*Challenge] sends a navigation to the provider once
-// more, with its options, and refuses if that did not help; anything else is refused with 403, with the text of a
-// [*Refusal].
-func (a *Auth) Require(check func(*http.Request, *Session) error, next http.Handler) http.Handler {
+// Require is RequireLogin with a check: [HasClaim], [HasACR], [MaxAge], [HasScopes], [All] of them, or one of the app's.
+// nil passes; a [*Challenge] sends a navigation to the provider once more, with its options, and refuses if that did not
+// help; anything else is refused with 403, with the text of a [*Refusal].
+func (a *Auth) Require(check Check, next http.Handler) http.Handler {
 	return a.RequireLogin(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s := a.Session(r.Context())
-		err := check(r, s)
-		var challenge *Challenge
-		switch {
-		case err == nil:
-			next.ServeHTTP(w, r)
-		case errors.As(err, &challenge):
-			a.stepUp(w, r, s, challenge)
-		default:
-			e := fail(codeForbidden, fmt.Errorf("%w: %w", ErrForbidden, err))
-			e.RetryURL = a.site.home()
-			a.refuse(w, r, e)
+		if err := check(r, s); err != nil {
+			a.deny(w, r, s, err)
+			return
 		}
+		next.ServeHTTP(w, r)
 	}))
+}
+
+// deny answers what a check did not let pass.
+func (a *Auth) deny(w http.ResponseWriter, r *http.Request, s *Session, err error) {
+	if challenge := challengeOf(err); challenge != nil {
+		a.stepUp(w, r, s, challenge)
+		return
+	}
+	var token tokenError
+	var mistake mistakeError
+	var e *Error
+	switch {
+	case errors.As(err, &token):
+		a.withoutTokens(w, r, s, token.error)
+		return
+	case errors.As(err, &mistake):
+		e = fail(codeInternal, err)
+	default:
+		e = fail(codeForbidden, fmt.Errorf("%w: %w", ErrForbidden, err))
+	}
+	e.RetryURL = a.site.home()
+	a.refuse(w, r, e)
+}
+
+// StepUp answers a request whose handler ran into an error that wraps a [*Challenge]: one that a call of
+// [Auth.Transport] or [Session.HTTPClient] returned because the API wants a stronger or younger login (RFC 9470), or
+// one of [Session.For] because its API needs more consent. A navigation goes to the provider and comes back to the same
+// page; anything else gets 401; and where a login of the last minute asked for the same it gets 403, because another
+// would end there again. With any other error, or nil, it writes nothing and returns false.
+//
+//	resp, err := client.Do(req)
+//	if auth.StepUp(w, r, err) {
+//		return
+//	}
+//
+// Call it before the response begins. r may be the request of a handler or, in the ErrorHandler of an
+// [net/http/httputil.ReverseProxy], the proxy's: what counts is the one that the wrapper got.
+func (a *Auth) StepUp(w http.ResponseWriter, r *http.Request, err error) bool {
+	challenge := challengeOf(err)
+	if challenge == nil {
+		return false
+	}
+	s := a.Session(r.Context())
+	if s == nil { // not behind a wrapper
+		a.withoutSession(w, r, nil, ErrNoSession)
+		return true
+	}
+	a.stepUp(w, s.state.received(r), s, challenge)
+	return true
 }
 
 // found is a session that a request brought.
@@ -96,6 +138,18 @@ type found struct {
 // find loads the session, looks whether this process knows better than its cookies, checks its limits and renews it
 // if it is time. Any error but ErrNoSession means that the store is down.
 func (a *Auth) find(ctx context.Context, c cookies) (found, error) {
+	f, err := a.look(ctx, c)
+	if err != nil {
+		return found{}, err
+	}
+	if now := a.config.Now(); f.lines == nil && f.rec.identity.stale(now, a.config.Idle) {
+		return a.roll(ctx, f.rec, now)
+	}
+	return f, nil
+}
+
+// look is find without the renewal.
+func (a *Auth) look(ctx context.Context, c cookies) (found, error) {
 	if len(c) == 0 {
 		return found{}, ErrNoSession
 	}
@@ -113,9 +167,6 @@ func (a *Auth) find(ctx context.Context, c cookies) (found, error) {
 	}
 	if err := a.alive(ctx, &rec.identity); err != nil {
 		return found{}, err
-	}
-	if lines == nil && rec.identity.stale(now, a.config.Idle) {
-		return a.roll(ctx, rec, now)
 	}
 	return found{rec, lines}, nil
 }
@@ -266,12 +317,21 @@ func (a *Auth) justStarted(s *Session) bool {
 	return a.config.Now().Sub(s.Started) < loopWindow
 }
 
+// received is the request that the wrapper got, where it is known, with the context of r.
+func (t *sessionState) received(r *http.Request) *http.Request {
+	if t.request == nil {
+		return r
+	}
+	return t.request.WithContext(r.Context())
+}
+
 // stepUp starts the login that a check asks for, once.
 func (a *Auth) stepUp(w http.ResponseWriter, r *http.Request, s *Session, challenge *Challenge) {
 	secureHeaders(w.Header())
 	options := merge(a.config.AuthOptions, challenge.Options)
 	digest := challengeDigest(options)
-	if s.state.test == nil && s.state.record().identity.challenge == digest && a.justStarted(s) {
+	c := a.names.read(r.Header)
+	if a.unmet(s, digest) {
 		e := fail(codeChallengeUnmet, ErrForbidden)
 		e.RetryURL = a.site.home()
 		a.refuse(w, r, e)
@@ -284,7 +344,18 @@ func (a *Auth) stepUp(w http.ResponseWriter, r *http.Request, s *Session, challe
 		a.refuse(w, r, e)
 		return
 	}
-	a.begins(w, r, a.names.read(r.Header), begin{options: options, returnTo: a.site.here(r), challenge: digest, continues: true})
+	if all, _ := a.recent(c); all >= maxLogins { // whoever asks, asks for something else each time
+		e := fail(codeLoginLoop, challenge)
+		e.RetryURL = a.site.home()
+		a.refuse(w, r, e)
+		return
+	}
+	a.begins(w, r, c, begin{options: options, returnTo: a.site.here(r), challenge: digest, continues: true})
+}
+
+// unmet reports whether a challenge was just answered, in vain.
+func (a *Auth) unmet(s *Session, digest string) bool {
+	return s.state.test == nil && s.state.record().identity.challenge == digest && a.justStarted(s)
 }
 
 // challengeDigest tells challenges apart.

@@ -43,14 +43,7 @@ const retryAfter = 10
 
 // refuse answers with an error: by the app's handler, our page, or problem+json for what is no browser.
 func (a *Auth) refuse(w http.ResponseWriter, r *http.Request, e *Error) {
-	secureHeaders(w.Header())
-	a.observeRefusal(r.Context(), e)
-	if e.Status == http.StatusUnauthorized && w.Header().Get("WWW-Authenticate") == "" {
-		w.Header().Set("WWW-Authenticate", "Session") // RFC 9110, section 15.5.2: a 401 MUST have one
-	}
-	if e.Status == http.StatusServiceUnavailable {
-		w.Header().Set("Retry-After", strconv.Itoa(retryAfter))
-	}
+	a.announce(w, r, e)
 	switch {
 	case a.config.ErrorHandler != nil:
 		a.config.ErrorHandler(w, r, e)
@@ -58,6 +51,18 @@ func (a *Auth) refuse(w http.ResponseWriter, r *http.Request, e *Error) {
 		a.errorPage(w, e)
 	default:
 		writeProblem(w, e)
+	}
+}
+
+// announce reports an error, and sets the headers of its answer.
+func (a *Auth) announce(w http.ResponseWriter, r *http.Request, e *Error) {
+	secureHeaders(w.Header())
+	a.observeRefusal(r.Context(), e)
+	if e.Status == http.StatusUnauthorized && w.Header().Get("WWW-Authenticate") == "" {
+		w.Header().Set("WWW-Authenticate", "Session") // RFC 9110, section 15.5.2: a 401 MUST have one
+	}
+	if e.Status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", strconv.Itoa(retryAfter))
 	}
 }
 

@@ -67,7 +67,7 @@ func isDeceptive(r rune) bool {
 func (s site) isRoute(p string) bool {
 	dir, name := path.Split(strings.ToLower(path.Clean(strings.TrimSpace(p))))
 	return strings.TrimSuffix(dir, "/") == strings.ToLower(s.prefix+s.dir) &&
-		(name == strings.ToLower(s.last) || slices.Contains(routeNames, name))
+		(name == strings.ToLower(s.last) || s.me && name == routeMe || slices.Contains(routeNames, name))
 }
 
 // spell writes the URL again, everything percent-encoded that is not plain ASCII.

@@ -15,6 +15,7 @@ const (
 	routeJWKS      = "jwks"
 	routeFrame     = "frontchannel-logout"
 	routeProvider  = "backchannel-logout"
+	routeMe        = "me" // with Config.MeClaims
 )
 
 var routeNames = []string{routeLogin, routeLogout, routeLoggedOut, routeInitiate, routeJWKS, routeFrame, routeProvider}
@@ -27,7 +28,7 @@ type route struct {
 }
 
 func (a *Auth) routes() []route {
-	return []route{
+	routes := []route{
 		{a.site.last, (*Auth).callbackGet, (*Auth).callbackPost},
 		{routeLogin, (*Auth).loginRoute, nil},
 		{routeLogout, (*Auth).logoutPage, (*Auth).logoutRoute},
@@ -37,11 +38,15 @@ func (a *Auth) routes() []route {
 		{routeFrame, (*Auth).frontchannelRoute, nil},
 		{routeProvider, nil, (*Auth).backchannelRoute},
 	}
+	if a.site.me {
+		routes = append(routes, route{routeMe, (*Auth).meRoute, nil})
+	}
+	return routes
 }
 
 // Register adds the routes to mux, each as an exact "METHOD /path" pattern without PublicPrefix: beside the path of
 // RedirectURL, say /auth/callback, they are /auth/login, /auth/logout, /auth/logged-out, /auth/initiate, /auth/jwks,
-// /auth/frontchannel-logout and /auth/backchannel-logout.
+// /auth/frontchannel-logout and /auth/backchannel-logout; with Config.MeClaims /auth/me, too.
 func (a *Auth) Register(mux interface {
 	Handle(pattern string, h http.Handler)
 },

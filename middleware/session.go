@@ -37,8 +37,8 @@ type Session struct {
 
 // sessionState is what the copies of a Session share.
 type sessionState struct {
-	auth    *Auth // nil: made by NewSession
-	request *http.Request
+	auth    *Auth         // nil: made by NewSession
+	request *http.Request // as the wrapper got it
 	commit  *commitWriter
 	test    *testSession
 
