@@ -21,6 +21,9 @@ var (
 	ErrPending = errors.New("middleware: tokens are pending")
 	// ErrLoginRequired: the tokens have ended and cannot be renewed; only another login helps.
 	ErrLoginRequired = errors.New("middleware: login required")
+	// ErrConsentRequired: the provider gives no token for a target before it has asked the user. The error is a [*Challenge]
+	// too, whose options ask for what the session has and for the target: pass it to [Auth.StepUp], or return it from a check.
+	ErrConsentRequired = errors.New("middleware: the provider wants to ask the user for this target")
 	// ErrForbidden: a check of [Auth.Require] refused.
 	ErrForbidden = errors.New("middleware: forbidden")
 	// ErrNoSession: there is no session, or it has ended.

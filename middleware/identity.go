@@ -37,6 +37,8 @@ type identity struct {
 	since      time.Time // pending: when the code came; redeeming: when it was sent; else zero
 	why        string    // code of the error that made it pending or lost; "" is none
 	challenge  string    // digest of the challenge that this login answered; "" is none
+	scopes     []string  // what this login asked for instead of the configured; nil is nothing
+	resources  []string  // the same
 	claims     []byte    // JSON object of Config.SessionClaims
 	values     []byte    // Login.Values, encoded
 }
@@ -63,6 +65,8 @@ func (i *identity) encode() []byte {
 	w.Time(i.since)
 	w.String(i.why)
 	w.String(i.challenge)
+	w.Strings(i.scopes)
+	w.Strings(i.resources)
 	w.Bytes(i.claims)
 	w.Bytes(i.values)
 	return w.Done()
@@ -84,6 +88,7 @@ func (i *identity) decode(b []byte) error {
 	state := r.Int()
 	i.since, i.why = r.Time(), r.String()
 	i.challenge = r.String()
+	i.scopes, i.resources = r.Strings(), r.Strings()
 	i.claims = r.Bytes()
 	i.values = r.Bytes()
 	if err := r.Close(); err != nil {
@@ -139,12 +144,16 @@ type tokenPart struct {
 	idToken    string
 	userInfo   []byte // rp.UserInfo.Bytes; nil: not asked for yet
 	response   []byte // rp.AuthResponse.Bytes, with the first ID Token
+	targets    []targetToken
 
 	parsed *rp.Tokens       // of tokens
 	answer *rp.AuthResponse // of response
 }
 
-func (p *tokenPart) encode() []byte {
+func (p *tokenPart) encode() []byte { return p.encodeWith(p.targets) }
+
+// encodeWith encodes the part with some of its targets.
+func (p *tokenPart) encodeWith(targets []targetToken) []byte {
 	w := wire.NewWriter(partVersion, 64+len(p.tokens)+len(p.idToken)+len(p.userInfo)+len(p.response))
 	w.Int(int64(p.kind))
 	w.Int(p.generation)
@@ -153,6 +162,10 @@ func (p *tokenPart) encode() []byte {
 	w.Text(p.idToken)
 	w.Bytes(p.userInfo)
 	w.Bytes(p.response)
+	w.Int(int64(len(targets)))
+	for _, t := range targets {
+		t.write(&w)
+	}
 	return w.Done()
 }
 
@@ -161,6 +174,9 @@ func decodePart(b []byte, client *rp.Client) (*tokenPart, error) {
 	p := &tokenPart{
 		kind: partKind(r.Int()), generation: r.Int(), obtained: r.Time(), tokens: r.Bytes(), idToken: r.Text(),
 		userInfo: r.Bytes(), response: r.Bytes(),
+	}
+	for n := r.Int(); n > 0 && len(p.targets) < maxTargets; n-- {
+		p.targets = append(p.targets, readTarget(&r))
 	}
 	if err := r.Close(); err != nil {
 		return nil, err

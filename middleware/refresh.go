@@ -50,8 +50,18 @@ type liveSession struct {
 	failures int
 	retry    time.Time // the provider is not asked again before
 	failure  error
-	unsaved  *record // the provider has given it, and the store was down
+	unsaved  *record            // the provider has given it, and the store was down
+	refused  map[string]refusal // by target; nil if none
 }
+
+// refusal is the provider's word that it would have to ask the user for a target.
+type refusal struct {
+	err   error
+	until time.Time
+}
+
+// refusedFor is how long the provider is not asked again for a target that it has refused to this session.
+const refusedFor = renewEvery
 
 // flight is one renewal under way; next, lines and err are there when done is closed.
 type flight struct {
@@ -157,6 +167,8 @@ func (l *liveSessions) join(rec *record, what renewal, now time.Time) (f *flight
 		return what.landed(e.next, e.lines, nil), false
 	case e.flight != nil:
 		return e.flight, false
+	case now.Before(e.refused[what.key].until):
+		return what.landed(nil, nil, e.refused[what.key].err), false
 	case what.kind.backsOff() && now.Before(e.retry):
 		return what.landed(nil, nil, e.failure), false
 	}
@@ -199,6 +211,14 @@ func (l *liveSessions) land(id string, f *flight, next *record, lines []string, 
 	}
 	f.next, f.lines, f.err = next, lines, err
 	close(f.done)
+}
+
+// refuse remembers a refusal.
+func (e *liveSession) refuse(key string, why refusal) {
+	if e.refused == nil || len(e.refused) >= maxTargets {
+		e.refused = map[string]refusal{}
+	}
+	e.refused[key], e.keep = why, later(e.keep, why.until)
 }
 
 // unsaved returns what the provider gave for a session of that generation and the store did not take; nil if nothing.
@@ -267,10 +287,13 @@ const (
 	renewUserInfo
 	renewGrant
 	renewRedeem
+	renewTarget
 )
 
 // backsOff says that a provider that did not answer such a renewal is left alone for a while.
-func (k renewalKind) backsOff() bool { return k == renewTokens || k == renewRedeem }
+func (k renewalKind) backsOff() bool {
+	return k == renewTokens || k == renewRedeem || k == renewTarget
+}
 
 // landing is what came of a flight.
 type landing struct {
@@ -364,6 +387,11 @@ func (a *Auth) renewLocked(ctx context.Context, rec *record, what renewal) (*rec
 		return nil, nil, failed
 	}
 	kept, lines, err := a.keep(ctx, current, next)
+	if what.kind == renewRedeem && errors.Is(err, errSessionTooLarge) { // the code is spent all the same
+		a.revoke(ctx, next)
+		kept, lines, _ = a.keep(ctx, current, a.lose(current, codeSessionTooLarge))
+		return kept, lines, err
+	}
 	if err == nil && kept.identity.state != TokensReady {
 		err = failed
 	}
@@ -395,7 +423,7 @@ func (a *Auth) keep(ctx context.Context, base, next *record) (*record, []string,
 		if !overtakes(base.part, current.part, next.part) {
 			return current, nil, nil
 		}
-		next = next.onTop(current)
+		next = next.onTop(base, current, a.config.Now())
 		lines, err = a.offer(ctx, next)
 	}
 	if errors.Is(err, ErrNoSession) {
@@ -416,26 +444,41 @@ func (a *Auth) offer(ctx context.Context, next *record) ([]string, error) {
 }
 
 // overtakes reports whether next, made of base, counts beside current, which another instance has written since: if
-// the tokens are still those of base, or if all it has is that the provider refuses them, whose successors we hold.
+// the tokens are still those of base, or if next has something to add to them, or if all that current has is that the
+// provider refuses them, whose successors we hold.
 func overtakes(base, current, next *tokenPart) bool {
 	switch {
 	case current == nil:
 		return false
 	case current.kind == partEnded:
 		return next.kind == partTokens && !bytes.Equal(next.tokens, base.tokens)
+	case adds(base, next):
+		return current.kind == partTokens
 	default:
 		return current.kind == base.kind && bytes.Equal(current.tokens, base.tokens)
 	}
 }
 
-// onTop is rec as the successor of current.
-func (r *record) onTop(current *record) *record {
-	next, part := *r, *r.part
+// adds reports whether next has the tokens of base, and something beside them.
+func adds(base, next *tokenPart) bool {
+	return base.kind == partTokens && next.kind == partTokens && bytes.Equal(base.tokens, next.tokens)
+}
+
+// onTop is r, made of base, as the successor of current.
+func (r *record) onTop(base, current *record, now time.Time) *record {
+	next, part, under := *r, *r.part, current.part
+	if adds(base.part, r.part) {
+		next.identity = current.identity
+		part.tokens, part.parsed, part.obtained = under.tokens, under.parsed, under.obtained
+	}
 	next.version, next.chunks = current.version, current.chunks
 	next.identity.generation = current.identity.generation + 1
 	part.generation = next.identity.generation
-	if part.kind == partTokens && len(part.userInfo) == 0 && current.part.kind == partTokens {
-		part.userInfo = current.part.userInfo
+	if part.kind == partTokens && under.kind == partTokens {
+		if len(part.userInfo) == 0 {
+			part.userInfo = under.userInfo
+		}
+		part.targets = mergeTargets(part.targets, under.targets, now)
 	}
 	next.part = &part
 	return &next
@@ -457,16 +500,21 @@ func rest(ctx context.Context, d time.Duration) bool {
 func (a *Auth) refreshTokens(base *tokenPart) renewal {
 	apply := func(ctx context.Context, rec *record) (*record, error) {
 		tokens, err := a.client.Refresh(ctx, rec.part.parsed, rp.Target{})
-		next, fatal := a.successor(rec, tokens, err)
-		if fatal {
-			return nil, errors.Join(ErrNoSession, err, a.end(ctx, rec.handle, eventSessionEnded))
-		}
-		if next == nil {
-			return nil, err
-		}
-		return next, nil
+		return a.refreshed(ctx, rec, tokens, err)
 	}
 	return renewal{kind: renewTokens, event: eventRefreshed, satisfied: base.refreshedBy, apply: apply}
+}
+
+// refreshed is what a refresh makes of a session; an error if nothing.
+func (a *Auth) refreshed(ctx context.Context, rec *record, tokens *rp.Tokens, err error) (*record, error) {
+	next, fatal := a.successor(rec, tokens, err)
+	switch {
+	case fatal:
+		return nil, errors.Join(ErrNoSession, err, a.end(ctx, rec.handle, eventSessionEnded))
+	case next == nil:
+		return nil, err
+	}
+	return next, nil
 }
 
 // refreshedBy reports whether now has another access token than p. The refresh token says nothing: it is rotated for any
@@ -506,13 +554,13 @@ func (a *Auth) successor(rec *record, tokens *rp.Tokens, err error) (next *recor
 	identity := rec.identity
 	identity.generation++
 	identity.used, identity.state, identity.why = now, TokensReady, ""
-	part := &tokenPart{kind: partTokens, generation: identity.generation, obtained: now, userInfo: rec.part.userInfo}
+	part := &tokenPart{kind: partTokens, generation: identity.generation, obtained: now, userInfo: rec.part.userInfo, targets: rec.part.targets}
 	switch {
 	case err == nil:
 		a.refreshClaims(&identity, tokens)
 		part.tokens, part.parsed = tokens.Bytes(), tokens
 	case errors.As(err, &provider) && provider.Code == "invalid_grant":
-		part.kind, part.userInfo = partEnded, nil
+		part.kind, part.userInfo, part.targets = partEnded, nil, nil
 		identity.state, identity.why = TokensLost, errorCode(err)
 		if hint := rec.part.parsed.IDToken(); hint != nil {
 			part.idToken = hint.Raw()

@@ -19,7 +19,11 @@ const apiTimeout = 30 * time.Second
 // https, or http on loopback, without a path; with any other, every request fails, and that is logged as an error here.
 // base nil is http.DefaultTransport. It keeps no token: another user's request can never get this one's.
 func (a *Auth) Transport(base http.RoundTripper, origins ...string) http.RoundTripper {
-	t := rp.Transport(contextSource{a}, base, origins...)
+	return a.transport(contextSource{auth: a}, base, origins...)
+}
+
+func (a *Auth) transport(source rp.TokenSource, base http.RoundTripper, origins ...string) http.RoundTripper {
+	t := rp.Transport(source, base, origins...)
 	if checked, ok := t.(interface{ Err() error }); ok && checked.Err() != nil {
 		a.config.Logger.Error("twofold: Auth.Transport will refuse every request", "error", checked.Err())
 	}
@@ -27,14 +31,17 @@ func (a *Auth) Transport(base http.RoundTripper, origins ...string) http.RoundTr
 }
 
 // contextSource takes the token of the session that the request's context names.
-type contextSource struct{ auth *Auth }
+type contextSource struct {
+	auth *Auth
+	to   rp.Target
+}
 
 func (c contextSource) Token(ctx context.Context) (*oauth2.Token, error) {
 	s := c.auth.Session(ctx)
 	if s == nil {
 		return nil, ErrNoSession
 	}
-	return s.Token(ctx)
+	return s.For(c.to).Token(ctx)
 }
 
 // Renew is asked after an API refused a token.
@@ -43,7 +50,12 @@ func (c contextSource) Renew(ctx context.Context, rejected *oauth2.Token) (*oaut
 	if s == nil {
 		return nil, ErrNoSession
 	}
-	return sessionSource{s}.Renew(ctx, rejected)
+	if source, ok := s.For(c.to).(interface {
+		Renew(ctx context.Context, rejected *oauth2.Token) (*oauth2.Token, error)
+	}); ok {
+		return source.Renew(ctx, rejected)
+	}
+	return nil, ErrNoTokens
 }
 
 // sessionSource takes the token of one session.

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"github.com/twofold-auth/twofold/internal/wire"
 	"github.com/twofold-auth/twofold/verify"
@@ -106,6 +107,12 @@ func (c *Client) ResponseType() ResponseType { return c.cfg.ResponseType }
 
 // ResponseMode returns the effective response mode.
 func (c *Client) ResponseMode() ResponseMode { return c.cfg.ResponseMode }
+
+// Scopes returns a copy of Config.Scopes: what logins ask for, unless [AuthOptions] say otherwise.
+func (c *Client) Scopes() []string { return slices.Clone(c.cfg.Scopes) }
+
+// Resources returns a copy of Config.Resources, likewise.
+func (c *Client) Resources() []string { return slices.Clone(c.cfg.Resources) }
 
 // Ready returns nil if the provider's metadata and keys are there, and fetches them if they are not: a readiness probe.
 // Errors are those of [New].

@@ -41,10 +41,27 @@ func (t *Tokens) OAuth2() *oauth2.Token {
 // WithoutRefreshToken returns a copy that cannot be refreshed, and with which [Client.Revoke] ends the access token alone:
 // for who hands the refresh token to somebody else.
 func (t *Tokens) WithoutRefreshToken() *Tokens {
+	next := t.copied()
+	next.token.RefreshToken = ""
+	return next
+}
+
+// WithAccessTokenOf returns a copy of t, with the access token of other, its end and its scope. It is for who refreshes for
+// a [Target] and keeps the result apart: what Refresh returned, with the access token of the original grant, is what to
+// refresh next time, because the refresh token may have been rotated. If both are not of one client, the copy is refused
+// everywhere ([ErrNotVerified]).
+func (t *Tokens) WithAccessTokenOf(other *Tokens) *Tokens {
+	next := t.copied()
+	next.verified = t.verified && other.verified && t.binding == other.binding
+	next.token.AccessToken, next.token.Expiry, next.scope = other.token.AccessToken, other.token.Expiry, other.scope
+	return next
+}
+
+// copied is a copy whose fields may be set.
+func (t *Tokens) copied() *Tokens {
 	next := &Tokens{
 		verified: t.verified, renewed: t.renewed, binding: t.binding, token: t.token, scope: t.scope, login: t.login, diff: t.diff,
 	}
-	next.token.RefreshToken = ""
 	next.idToken.copyOf(&t.idToken)
 	next.first.copyOf(&t.first)
 	return next
