@@ -271,9 +271,11 @@ func (a *Auth) settle(r *http.Request, p response) (o outcome) {
 		return l.refused(err)
 	}
 	lines, err := a.save(ctx, rec, a.config.Now())
+	if err != nil {
+		a.revoke(ctx, rec) // nobody will hold these tokens
+	}
 	switch {
 	case errors.Is(err, ErrNoSession):
-		a.revoke(ctx, rec)
 		return outcome{err: fail(codeLoggedOut, err)}
 	case errors.Is(err, errSessionTooLarge):
 		return outcome{err: fail(codeSessionTooLarge, err)}

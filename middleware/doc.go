@@ -75,8 +75,8 @@
 //
 //	method not_navigation content_type body body_too_large response_mode no_response transaction_missing
 //	transaction_invalid transaction_expired transaction_spent login_loop login_required forbidden refused
-//	challenge_unmet hook panic exchange_mode values session_too_large session_store no_tokens cross_origin initiate
-//	logged_out internal
+//	challenge_unmet hook panic exchange_mode values session_too_large session_store no_tokens tokens_pending
+//	code_expired interrupted cross_origin initiate logged_out internal
 //
 // # Events
 //
@@ -85,6 +85,7 @@
 //   - login_started, login (with the ID Token's receipt), login_repeated (a reload of the callback)
 //   - refused: a request was answered with an [Error], whose Code and Reference it has
 //   - refreshed, userinfo: the provider was asked; Err if in vain
+//   - redeemed: a code was spent on demand; Err if it brought no tokens, or was not sent because it was too late
 //   - granted: a session's refresh token became a grant for workers
 //   - logout, session_ended: by the user; by a new login, or because a refreshed ID Token was not believed
 //   - backchannel_logout, frontchannel_logout: the provider ended sessions; Err if a request of its was refused

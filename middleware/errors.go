@@ -129,6 +129,11 @@ func fail(code string, err error) *Error {
 	return &Error{Code: code, Status: statuses[code], Err: err, Reference: newReference()}
 }
 
+// again is the same error for another request.
+func (e *Error) again() *Error {
+	return &Error{Code: e.Code, Status: e.Status, Err: e.Err, Reference: newReference()}
+}
+
 // failProtocol makes an Error of what rp refused.
 func failProtocol(err error) *Error {
 	code := rp.ErrorCode(err)

@@ -90,7 +90,7 @@ func Codes() []string { return slices.Sorted(maps.Keys(statuses)) }
 func Events() []string {
 	return []string{
 		eventLogoutToken, eventFrame, eventGranted, eventLogin, eventLoginRepeated, eventLoginStarted, eventLogout, eventMemoryFull, eventNotRenewed,
-		eventRefreshed, eventRefused, eventRevoked, eventSessionEnded, eventUserInfo,
+		eventRedeemed, eventRefreshed, eventRefused, eventRevoked, eventSessionEnded, eventUserInfo,
 	}
 }
 

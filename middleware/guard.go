@@ -31,8 +31,9 @@ func (a *Auth) RequireLogin(next http.Handler) http.Handler {
 	})
 }
 
-// RequireTokens is RequireLogin with a live access token: it is refreshed before next runs, once for all requests that
-// need it at the same time. A session whose tokens have ended is as good as none.
+// RequireTokens is RequireLogin with a live access token: it is refreshed, or a waiting code redeemed ([ExchangeOnDemand]),
+// before next runs, once for all requests that need it at the same time. A session whose tokens have ended is as good as
+// none: a navigation goes to the provider, at first with prompt=none if the tokens are lost, and comes back.
 func (a *Auth) RequireTokens(next http.Handler) http.Handler {
 	checked := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s := a.Session(r.Context())
@@ -251,7 +252,7 @@ func (a *Auth) askLogin(w http.ResponseWriter, r *http.Request, c cookies, b beg
 		return
 	}
 	if all, _ := a.recent(c); all >= maxLogins {
-		e := fail(codeLoginLoop, nil)
+		e := fail(codeLoginLoop, err)
 		e.RetryURL = a.LoginURL(b.returnTo)
 		a.refuse(w, r, e)
 		return
@@ -277,8 +278,16 @@ func (a *Auth) withoutTokens(w http.ResponseWriter, r *http.Request, s *Session,
 		s.state.commit.queue(nil)
 		a.dropBroken(w.Header(), c, classify(r.Method, r.Header))
 	}
-	var e *Error
+	var e, own *Error
+	var tokens *TokensError
 	switch {
+	case errors.As(err, &own): // its code was spent, and it turned out to be no session
+		e = own.again()
+	case errors.As(err, &tokens) && tokens.State == TokensLost:
+		a.askTokens(w, r, c, err)
+		return
+	case errors.Is(err, ErrPending):
+		e = fail(codeTokensPending, err)
 	case errors.Is(err, ErrLoginRequired), errors.Is(err, ErrNoSession):
 		if a.justStarted(s) && classify(r.Method, r.Header) == navPage { // the provider gave tokens that were over when they came
 			e = fail(codeLoginLoop, s.state.endedAtOnce(err))
@@ -296,6 +305,16 @@ func (a *Auth) withoutTokens(w http.ResponseWriter, r *http.Request, s *Session,
 	}
 	e.RetryURL = retry
 	a.refuse(w, r, e)
+}
+
+// askTokens starts a login for a session whose tokens are lost: one that the user does not see if the provider knows them
+// still, else, or if it has just said that it does not, any.
+func (a *Auth) askTokens(w http.ResponseWriter, r *http.Request, c cookies, err error) {
+	b := begin{options: a.config.AuthOptions, returnTo: a.site.here(r), continues: true}
+	if _, silent := a.recent(c); silent == 0 {
+		b.options.Prompt = promptNone
+	}
+	a.askLogin(w, r, c, b, err)
 }
 
 // endedAtOnce says, for the log, why the tokens of a login that was just completed are of no use.

@@ -12,9 +12,12 @@ import (
 func explain(e *Error) (title string, text []string) {
 	t, known := texts[e.Code]
 	var refusal *Refusal
+	var tokens *TokensError
 	switch {
 	case errors.As(e.Err, &refusal) && refusal.Text != "" && known:
 		return t[0], []string{refusal.Text}
+	case e.Code == codeLoginLoop && errors.As(e.Err, &tokens):
+		t = tokensLost
 	case e.Code == codeLoginLoop && errors.Is(e.Err, ErrLoginRequired):
 		t = tokensEnded
 	case !known:
@@ -27,6 +30,13 @@ func explain(e *Error) (title string, text []string) {
 var tokensEnded = []string{
 	"Logging in does not get through",
 	"You are logged in, but the access that this page needs had ended already when your identity provider gave it.",
+	"Please tell the operators of this site.",
+}
+
+// tokensLost is for one in which each login's code brings nothing.
+var tokensLost = []string{
+	"This page does not get through",
+	"You are logged in, but several times in a row your identity provider did not give the access that this page needs.",
 	"Please tell the operators of this site.",
 }
 
@@ -47,6 +57,9 @@ var texts = map[string][]string{
 	codeLoggedOut:       {"You are logged out", "Your identity provider ended your session while you logged in. Please start again."},
 	codeLoginRequired:   {"Please log in", "This page is for users who are logged in."},
 	codeNoTokens:        {"This page needs more than you have", "Your session has no access to the service behind this page."},
+	codeTokensPending:   {"One moment", "Your access to the service behind this page is still being set up. Please try again in a moment."},
+	codeCodeExpired:     {"Please log in again", "Too much time has passed since you logged in to set up the access that this page needs."},
+	codeInterrupted:     {"Please log in again", "Setting up the access that this page needs was interrupted."},
 	codeForbidden:       {"This page is not for you", "You are logged in, but you may not see this page."},
 	codeRefused:         {"You cannot log in here", "This site does not accept your account."},
 	codeChallengeUnmet:  {"A stronger login is needed", "You logged in again, but not in the way that this page requires. Your identity provider may not offer it."},
