@@ -90,36 +90,35 @@ func (s *cookieStore) save(_ context.Context, rec *record, what change, now time
 	if what == changeIdentity {
 		return lines, nil
 	}
-	chunks, err := s.cut(rec)
+	chunks, err := s.cut(rec, maxSessionSize-size)
 	if err != nil {
 		return nil, err
 	}
 	for i, name := range s.names.tokens {
 		if i < len(chunks) {
 			lines = append(lines, setCookie(name, chunks[i], age, http.SameSiteLaxMode))
-			size += len(name) + len(chunks[i])
 			continue
 		}
 		lines = append(lines, dropCookie(name, http.SameSiteLaxMode))
-	}
-	if size > maxSessionSize {
-		return nil, fmt.Errorf("%w: it takes %d bytes", errSessionTooLarge, size)
 	}
 	rec.chunks = len(chunks)
 	return lines, nil
 }
 
-// cut seals the token part and cuts it into chunks; none without a part.
-func (s *cookieStore) cut(rec *record) ([]string, error) {
+// cut seals the token part and cuts it into chunks that take no more than size; none without a part.
+func (s *cookieStore) cut(rec *record, size int) ([]string, error) {
 	if rec.part == nil {
 		rec.sealed = ""
 		return nil, nil
 	}
-	plain := rec.part.encode()
-	count := (seal.TextSize(len(plain)) + chunkSize - 1) / chunkSize
-	if count > maxChunks {
-		return nil, fmt.Errorf("%w: the tokens take %d bytes", errSessionTooLarge, seal.TextSize(len(plain)))
+	plain := rec.part.encodeWithin(func(text int) bool {
+		n := chunkCount(text)
+		return n <= maxChunks && text+n*(len(s.names.tokens[0])+2) <= size
+	})
+	if plain == nil {
+		return nil, fmt.Errorf("%w: the tokens alone take %d bytes", errSessionTooLarge, seal.TextSize(len(rec.part.encodeWith(nil))))
 	}
+	count := chunkCount(seal.TextSize(len(plain)))
 	sealed, err := s.tokens.Seal(plain, s.names.prefix, chunkCounts[count], rec.identity.id)
 	if err != nil {
 		return nil, err
@@ -127,6 +126,9 @@ func (s *cookieStore) cut(rec *record) ([]string, error) {
 	rec.sealed = sealed
 	return splitChunks(sealed, count), nil
 }
+
+// chunkCount is how many chunks a text of that size needs.
+func chunkCount(text int) int { return (text + chunkSize - 1) / chunkSize }
 
 // splitChunks cuts text into count chunks, each behind its index and the count.
 func splitChunks(text string, count int) []string {

@@ -191,7 +191,11 @@ func (s *gorillaStore) catchUp(ctx context.Context, rec *record) error {
 func (s *gorillaStore) sealPart(rec *record) (err error) {
 	rec.sealed = ""
 	if rec.part != nil {
-		rec.sealed, err = s.tokens.Seal(rec.part.encode(), s.name, rec.identity.id)
+		plain := rec.part.encodeWithin(func(text int) bool { return text <= probeSize })
+		if plain == nil { // the store may hold more than it was asked for
+			plain = rec.part.encodeWith(nil)
+		}
+		rec.sealed, err = s.tokens.Seal(plain, s.name, rec.identity.id)
 	}
 	return err
 }

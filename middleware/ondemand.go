@@ -284,7 +284,9 @@ func (a *Auth) upgrade(ctx context.Context, rec, sent *record, tokens *rp.Tokens
 		return nil, err
 	}
 	now := a.config.Now()
-	next := sent.successor(&tokenPart{kind: partTokens, obtained: now, tokens: tokens.Bytes(), parsed: tokens})
+	next := sent.successor(&tokenPart{
+		kind: partTokens, obtained: now, tokens: tokens.Bytes(), parsed: tokens, targets: rec.part.targets,
+	})
 	i := &next.identity
 	i.state, i.since, i.why, i.used, i.values = TokensReady, time.Time{}, "", now, values
 	i.show(tokens.IDToken(), tokens.First())

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/oauth2"
 
+	"github.com/twofold-auth/twofold/internal/seal"
 	"github.com/twofold-auth/twofold/internal/wire"
 	"github.com/twofold-auth/twofold/rp"
 )
@@ -181,8 +182,8 @@ func wantsUser(err error) bool {
 // consentRequired is the error that makes a login of it: one that asks for what the session has, and for the target.
 func (a *Auth) consentRequired(i *identity, to target, err error) error {
 	o := rp.AuthOptions{
-		Resources: union(first(a.config.AuthOptions.Resources, a.client.Resources()), i.resources, one(to.Resource)),
-		Scopes:    union(first(a.config.AuthOptions.Scopes, a.client.Scopes()), i.scopes, to.Scopes),
+		Resources: union(union(first(a.config.AuthOptions.Resources, a.client.Resources()), i.resources), one(to.Resource)),
+		Scopes:    union(union(first(a.config.AuthOptions.Scopes, a.client.Scopes()), i.scopes), to.Scopes),
 	}
 	if to.Audience != "" {
 		o.Extra = map[string][]string{"audience": {to.Audience}}
@@ -205,18 +206,6 @@ func one(value string) []string {
 		return nil
 	}
 	return []string{value}
-}
-
-// union returns what is in any of the lists, once, in their order; nil if nothing is.
-func union(lists ...[]string) (all []string) {
-	for _, list := range lists {
-		for _, value := range list {
-			if !slices.Contains(all, value) {
-				all = append(all, value)
-			}
-		}
-	}
-	return all
 }
 
 // targetToken is the access token of one target.
@@ -265,6 +254,17 @@ func (p *tokenPart) target(key string) *targetToken {
 	for i := range p.targets {
 		if p.targets[i].key == key {
 			return &p.targets[i]
+		}
+	}
+	return nil
+}
+
+// encodeWithin encodes the part, without its oldest targets if it does not fit otherwise; nil if it does not fit without
+// any. Those that are left out serve who waits for them now. fits gets the size of the sealed text.
+func (p *tokenPart) encodeWithin(fits func(text int) bool) []byte {
+	for n := len(p.targets); n >= 0; n-- { // the newest come first
+		if plain := p.encodeWith(p.targets[:n]); fits(seal.TextSize(len(plain))) {
+			return plain
 		}
 	}
 	return nil
