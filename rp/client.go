@@ -22,6 +22,7 @@ type Client struct {
 	provider *cached[provider]
 	keys     *keySet
 	spent    spentCodes
+	sources  sources // of client credentials
 	work     *work
 	binding  [bindingSize]byte
 	jwks     []byte

@@ -34,6 +34,9 @@
 //   - end_session: a logout request was made
 //   - logout_token: a logout token of a back-channel logout was checked; the receipt is the token's
 //   - revoke: tokens were revoked
+//   - client_credentials: a token for the client itself was asked for
+//   - token_exchange: a token was exchanged for another
+//   - save: the app's callback was given tokens to save
 //
 // Event.Code is "" for a step that succeeded, else the [ErrorCode] of its error, again a closed list.
 package rp

@@ -51,6 +51,8 @@ var (
 	// ErrNotSent: the request could not be made, or no connection for it: the provider got no byte of what it says, and
 	// its code or token is as good as before. Without it, nobody knows. It comes beside the reason, mostly ErrUnavailable.
 	ErrNotSent = errors.New("nothing was sent")
+	// ErrNotSaved: the app's callback did not save the new tokens; they are kept and offered to it again.
+	ErrNotSaved = errors.New("the new tokens were not saved")
 	// ErrClosed: the Client was closed.
 	ErrClosed = errors.New("client is closed")
 )
@@ -89,6 +91,7 @@ var codes = []struct {
 	err  error
 	code string
 }{
+	{ErrNotSaved, "not_saved"}, // whatever the callback's error says
 	{ErrState, "state"},
 	{ErrIssuerParameter, "issuer_parameter"},
 	{ErrParameters, "parameters"},

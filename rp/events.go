@@ -36,6 +36,10 @@ const (
 	eventEndSession = "end_session"
 	eventLogout     = "logout_token"
 	eventRevoke     = "revoke"
+	eventSave       = "save"
+
+	eventClientCredentials = "client_credentials"
+	eventTokenExchange     = "token_exchange"
 )
 
 // observe reports a step that began at start.

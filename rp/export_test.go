@@ -64,6 +64,6 @@ func Codes() []string {
 func Events() []string {
 	return []string{
 		eventDiscovery, eventKeys, eventRequest, eventResponse, eventNoIssuer, eventExchange, eventRefresh, eventUserInfo,
-		eventEndSession, eventLogout, eventRevoke,
+		eventEndSession, eventLogout, eventRevoke, eventClientCredentials, eventTokenExchange, eventSave,
 	}
 }

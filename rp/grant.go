@@ -25,6 +25,7 @@ const (
 // tokenResponse is what the token endpoint gave (RFC 6749, section 5.1; Core 3.1.3.3).
 type tokenResponse struct {
 	access, tokenType, refresh, scope, idToken string
+	issuedType                                 string    // of a token exchange
 	expiry                                     time.Time // zero: the provider did not say
 }
 
@@ -79,7 +80,7 @@ func notSent(err error) error { return fmt.Errorf("%w: %w", ErrNotSent, err) }
 func (c *Client) formSecrets(form url.Values) []string {
 	return []string{
 		form.Get("code"), form.Get("code_verifier"), form.Get("refresh_token"), form.Get("client_assertion"),
-		form.Get("token"), c.cfg.ClientAuth.secret,
+		form.Get("token"), form.Get("subject_token"), form.Get("actor_token"), c.cfg.ClientAuth.secret,
 	}
 }
 
@@ -144,6 +145,7 @@ func (c *Client) readTokens(a *answer, form url.Values) (*tokenResponse, error) 
 		{"token_type", &t.tokenType, maxErrorCode},
 		{"refresh_token", &t.refresh, maxRefreshToken},
 		{"id_token", &t.idToken, maxTokens},
+		{"issued_token_type", &t.issuedType, maxErrorURI},
 	} {
 		if err := readToken(doc, m.name, m.to, m.limit); err != nil {
 			return nil, err
@@ -157,7 +159,8 @@ func (c *Client) readTokens(a *answer, form url.Values) (*tokenResponse, error) 
 	if t.access == "" {
 		return nil, malformed("access_token is missing")
 	}
-	if !isBearer(t.tokenType) {
+	exchanged := form.Get("grant_type") == grantTokenExchange && t.tokenType == notApplicable // TokenExchange looks closer
+	if !isBearer(t.tokenType) && !exchanged {
 		return nil, malformed("token_type is not Bearer")
 	}
 	t.expiry = c.expiry(lifetimeText(doc.Get("expires_in")))

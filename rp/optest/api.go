@@ -38,16 +38,16 @@ func (h *Handler) meets(a *Answer, r Request, t *accessToken) bool {
 		return false
 	}
 	if _, ok := narrower(strings.Fields(q.Get("scope")), t.scopes); !ok {
-		refuseBearer(a, http.StatusForbidden, "insufficient_scope", "the access token lacks a scope", "scope", q.Get("scope"))
+		refuseBearer(a, http.StatusForbidden, "insufficient_scope", "the access token lacks a scope", attribute{"scope", q.Get("scope")})
 		return false
 	}
-	var more []string
+	var more []attribute
 	if acr := q.Get("acr_values"); acr != "" && !slices.Contains(strings.Fields(acr), t.grant.session.acr) {
-		more = append(more, "acr_values", acr)
+		more = append(more, attribute{"acr_values", acr})
 	}
 	age, err := strconv.Atoi(q.Get("max_age"))
 	if err == nil && h.now().Sub(t.grant.session.authTime) > time.Duration(age)*time.Second {
-		more = append(more, "max_age", strconv.Itoa(age))
+		more = append(more, attribute{"max_age", strconv.Itoa(age)})
 	}
 	if more == nil {
 		return true

@@ -10,8 +10,8 @@ const (
 	grantExchange = "urn:ietf:params:oauth:grant-type:token-exchange"
 
 	typePrefix  = "urn:ietf:params:oauth:token-type:"
-	typeAccess  = typePrefix + "access_token" //nolint:gosec // a name, no credential
-	typeIDToken = typePrefix + "id_token"     //nolint:gosec // the same
+	typeAccess  = typePrefix + "access_token"
+	typeIDToken = typePrefix + "id_token"
 	typeJWT     = typePrefix + "jwt"
 )
 

@@ -28,9 +28,11 @@ func (h *Handler) bearer(a *Answer, r Request) *accessToken {
 	return t
 }
 
-// refuseBearer is RFC 6750 section 3: without a token there is no error code. more are further parameters of the challenge
-// with their values.
-func refuseBearer(a *Answer, status int, code, description string, more ...string) {
+// attribute is a parameter of a challenge.
+type attribute struct{ name, value string }
+
+// refuseBearer is RFC 6750 section 3: without a token there is no error code. more are further parameters of the challenge.
+func refuseBearer(a *Answer, status int, code, description string, more ...attribute) {
 	a.Status = status
 	challenge := `Bearer realm="optest"`
 	a.JSON = map[string]any{}
@@ -38,8 +40,8 @@ func refuseBearer(a *Answer, status int, code, description string, more ...strin
 		challenge += `, error="` + code + `", error_description="` + description + `"`
 		a.JSON["error"], a.JSON["error_description"] = code, description
 	}
-	for i := 0; i < len(more); i += 2 {
-		challenge += ", " + more[i] + `="` + quotable(more[i+1]) + `"`
+	for _, m := range more {
+		challenge += ", " + m.name + `="` + quotable(m.value) + `"`
 	}
 	a.HTTPHeader.Set("WWW-Authenticate", challenge)
 	a.HTTPHeader.Set("Content-Type", "application/json")
@@ -63,7 +65,7 @@ func (h *Handler) userInfo(a *Answer, r Request) *Answer {
 		return a
 	}
 	if !slices.Contains(t.scopes, "openid") {
-		refuseBearer(a, http.StatusForbidden, "insufficient_scope", "the access token is not for UserInfo", "scope", "openid")
+		refuseBearer(a, http.StatusForbidden, "insufficient_scope", "the access token is not for UserInfo", attribute{"scope", "openid"})
 		return a
 	}
 	a.HTTPHeader.Set("Content-Type", "application/json")
