@@ -2,10 +2,13 @@ package rp_test
 
 import (
 	"crypto/x509"
+	"errors"
+	"net/http"
 	"strings"
 	"testing"
 
 	"github.com/twofold-auth/twofold/rp"
+	"github.com/twofold-auth/twofold/rp/optest"
 )
 
 // Refusals that nothing behind them would notice.
@@ -33,6 +36,37 @@ func TestNoTokenEndpoint(t *testing.T) {
 	}
 	if _, err := p.client.Refresh(t.Context(), tokens, rp.Target{}); rp.ErrorCode(err) != "unsupported" {
 		t.Error(err)
+	}
+}
+
+// A provider that is asked too often is there again later: its 429 is no answer, wherever it comes.
+func TestTooManyRequests(t *testing.T) {
+	t.Parallel()
+	for name, row := range map[string]struct {
+		endpoint string
+		ask      func(*world, *rp.Tokens) error
+	}{
+		"F04_metadata": {pathMeta, func(w *world, _ *rp.Tokens) error { return w.client.Ready(t.Context()) }},
+		"F04_keys":     {pathKeys, func(w *world, _ *rp.Tokens) error { return w.client.Ready(t.Context()) }},
+		"D43_userinfo": {"/userinfo", func(w *world, tokens *rp.Tokens) error { _, err := w.client.UserInfo(t.Context(), tokens); return err }},
+		"E09_refresh": {pathToken, func(w *world, tokens *rp.Tokens) error {
+			_, err := w.client.Refresh(t.Context(), tokens, rp.Target{})
+			return err
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, lazy)
+			var tokens *rp.Tokens
+			if row.endpoint != pathMeta && row.endpoint != pathKeys {
+				tokens = w.tokens(rp.AuthOptions{})
+			}
+			w.lie(row.endpoint, func(a *optest.Answer) { a.Status = http.StatusTooManyRequests })
+			err := row.ask(w, tokens)
+			if w.said.value(err); !errors.Is(err, rp.ErrUnavailable) || errors.Is(err, rp.ErrMetadata) || rp.ErrorCode(err) != "unavailable" {
+				t.Errorf("%v", err)
+			}
+		})
 	}
 }
 

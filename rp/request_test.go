@@ -1,6 +1,7 @@
 package rp_test
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"net/url"
@@ -98,6 +99,11 @@ func TestOptionsAreSent(t *testing.T) {
 	}
 }
 
+// hint is the beginning of an ID Token with this payload.
+func hint(payload string) string {
+	return "e30." + base64.RawURLEncoding.EncodeToString([]byte(payload))
+}
+
 func TestOptionsThatCannotBeSent(t *testing.T) {
 	t.Parallel()
 	negative, fraction := -time.Second, 1500*time.Millisecond
@@ -114,6 +120,11 @@ func TestOptionsThatCannotBeSent(t *testing.T) {
 		"acr twice":                           {Claims: json.RawMessage(`{"id_token":{"acr":null}}`), EssentialACR: []string{"x"}},
 		"a hint that is no token":             {IDTokenHint: "hint"},
 		"a hint without sub":                  {IDTokenHint: "e30.e30.c2ln"},
+		"a hint whose payload goes on":        {IDTokenHint: hint(`{"sub":"a"}`) + "!.c2ln"},
+		"a hint whose sub is a number":        {IDTokenHint: hint(`{"sub":7}`) + ".c2ln"},
+		"a hint whose sub is empty":           {IDTokenHint: hint(`{"sub":""}`) + ".c2ln"},
+		"an empty acr among good ones":        {ACRValues: []string{"a", ""}},
+		"claims whose id_token is null":       {Claims: json.RawMessage(`{"id_token":null}`), EssentialACR: []string{"x"}},
 		"an expectation that contradicts":     {Expect: map[string]string{"hd": "a"}, Extra: url.Values{"hd": {"b"}}},
 		"an extra parameter with two values":  {Extra: url.Values{"audience": {"a", "b"}}},
 		"an extra parameter without a name":   {Extra: url.Values{"": {"a"}}},
