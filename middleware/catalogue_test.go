@@ -1,12 +1,13 @@
 package middleware_test
 
 import (
+	"context"
 	"errors"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"testing"
 
+	"github.com/twofold-auth/twofold/internal/canary"
 	"github.com/twofold-auth/twofold/middleware"
 	"github.com/twofold-auth/twofold/rp"
 	"github.com/twofold-auth/twofold/rp/optest"
@@ -66,20 +67,24 @@ func tryAll(t *testing.T, responseType rp.ResponseType, alg string, untried map[
 // targetAt starts an app whose page /me is for users alone.
 func targetAt(t *testing.T, op *optest.Server, responseType rp.ResponseType, alg string) (optest.Target, error) {
 	t.Helper()
+	heard := canary.Listen(t)
 	mux := http.NewServeMux()
-	server := httptest.NewServer(mux)
+	server := httptest.NewServer(heard.Handler(mux))
 	t.Cleanup(server.Close)
 	client, err := rp.New(t.Context(), rp.Config{
 		Issuer: op.URL, ClientID: "app", ClientAuth: rp.SecretBasic(attackSecret), RedirectURL: server.URL + "/auth/callback",
 		ResponseType: responseType, IDTokenAlgorithm: alg, Scopes: []string{"openid", "email", "offline_access"},
-		Insecure: rp.Insecure{PlainHTTP: true}, Logger: slog.New(slog.DiscardHandler),
+		Insecure: rp.Insecure{PlainHTTP: true}, Logger: heard.Logger(),
+		HTTPClient: &http.Client{Transport: heard.Transport(http.DefaultTransport)},
+		Observe:    func(_ context.Context, e rp.Event) { heard.Value(e) },
 	})
 	if err != nil {
 		return optest.Target{}, err
 	}
 	t.Cleanup(func() { _ = client.Close() })
 	auth, err := middleware.New(middleware.Config{
-		Client: client, Keys: [][]byte{attackKey("catalogue")}, Logger: slog.New(slog.DiscardHandler),
+		Client: client, Keys: [][]byte{attackKey("catalogue")}, Logger: heard.Logger(),
+		Observe: func(_ context.Context, e rp.Event) { heard.Value(e) },
 	})
 	if err != nil {
 		return optest.Target{}, err

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twofold-auth/twofold/internal/canary"
 	"github.com/twofold-auth/twofold/middleware"
 	"github.com/twofold-auth/twofold/rp"
 	"github.com/twofold-auth/twofold/rp/optest"
@@ -97,13 +98,21 @@ func newApp(t testing.TB, s setup) *app {
 	}
 	a.op = optest.NewServer(opConfig)
 	t.Cleanup(a.op.Close)
-	a.server = httptest.NewServer(a.mux)
+	heard := canary.Listen(t)
+	log, say := heard.Logger(), heard.Value
+	if _, is := t.(*testing.T); !is || strings.HasPrefix(t.Name(), "TestAlloc") { // somebody counts
+		log, say = slog.New(slog.DiscardHandler), func(any) {}
+	}
+	a.server = httptest.NewUnstartedServer(heard.Handler(a.mux))
+	a.server.Config.ErrorLog = slog.NewLogLogger(log.Handler(), slog.LevelError)
+	a.server.Start()
 	t.Cleanup(a.server.Close)
 	clientConfig := rp.Config{
 		Issuer: a.op.URL, ClientID: "app", ClientAuth: rp.SecretBasic("the secret of the app"),
 		RedirectURL: a.server.URL + "/auth/callback", PostLogoutRedirectURL: a.server.URL + "/auth/logged-out",
 		Scopes: []string{"openid", "profile", "email", "offline_access"}, Now: a.clock.Now,
-		Insecure: rp.Insecure{PlainHTTP: true}, Logger: slog.New(slog.DiscardHandler),
+		Insecure: rp.Insecure{PlainHTTP: true}, Logger: log, Observe: func(_ context.Context, e rp.Event) { say(e) },
+		HTTPClient: &http.Client{Transport: heard.Transport(http.DefaultTransport)},
 	}
 	if s.client != nil {
 		s.client(&clientConfig)
@@ -114,7 +123,7 @@ func newApp(t testing.TB, s setup) *app {
 	}
 	t.Cleanup(func() { _ = client.Close() })
 	config := middleware.Config{
-		Client: client, Keys: [][]byte{newKey()}, Now: a.clock.Now, Logger: slog.New(slog.DiscardHandler), Name: "app",
+		Client: client, Keys: [][]byte{newKey()}, Now: a.clock.Now, Logger: log, Name: "app",
 	}
 	if s.auth != nil {
 		s.auth(&config)
@@ -122,6 +131,7 @@ func newApp(t testing.TB, s setup) *app {
 	given := config.Observe
 	config.Observe = func(ctx context.Context, e rp.Event) {
 		a.events.add(e)
+		say(e)
 		if given != nil {
 			given(ctx, e)
 		}

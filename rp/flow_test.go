@@ -3,9 +3,12 @@ package rp_test
 import (
 	"context"
 	"errors"
+	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 
+	"github.com/twofold-auth/twofold/internal/canary"
 	"github.com/twofold-auth/twofold/rp"
 	"github.com/twofold-auth/twofold/rp/optest"
 )
@@ -23,12 +26,30 @@ func newClient(tb testing.TB, op *optest.Server, change func(*rp.Config)) *rp.Cl
 	if change != nil {
 		change(&c)
 	}
+	listen(tb, &c)
 	client, err := rp.New(tb.Context(), c)
 	if err != nil {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() { _ = client.Close() })
 	return client
+}
+
+// listen searches what c logs and reports for what it sends and gets (K01), unless somebody counts.
+func listen(tb testing.TB, c *rp.Config) {
+	if _, is := tb.(*testing.T); !is || strings.HasPrefix(tb.Name(), "TestAlloc") {
+		return
+	}
+	heard := canary.Listen(tb)
+	if c.Logger == quiet {
+		c.Logger = heard.Logger()
+	}
+	if c.Observe == nil {
+		c.Observe = func(_ context.Context, e rp.Event) { heard.Value(e) }
+	}
+	if c.HTTPClient == nil {
+		c.HTTPClient = &http.Client{Transport: heard.Transport(http.DefaultTransport)}
+	}
 }
 
 // newOP returns a provider with the client of newClient.

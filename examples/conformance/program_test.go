@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"errors"
+	"io"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -19,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twofold-auth/twofold/internal/canary"
 	"github.com/twofold-auth/twofold/rp/optest"
 )
 
@@ -70,12 +72,13 @@ func start(t *testing.T, provider optest.Config, change map[string]string) *worl
 		"RP_RESOURCE_URL": strings.TrimSuffix(w.op.URL, "/") + "/api", "RP_POST_LOGOUT_REDIRECT_URI": w.base + "/logged-out",
 	})
 	maps.Copy(values, change)
-	p, err := newProgram(env(values), slog.New(slog.NewTextHandler(w.log, nil)))
+	heard := canary.Listen(t)
+	p, err := newProgram(env(values), slog.New(slog.NewTextHandler(io.MultiWriter(w.log, heard), nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(p.close)
-	server.Config.Handler = p.routes()
+	server.Config.Handler = heard.Handler(p.routes())
 	server.Start()
 	t.Cleanup(server.Close)
 	return w

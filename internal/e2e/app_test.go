@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"html/template"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/url"
 	"slices"
@@ -16,6 +15,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/twofold-auth/twofold/internal/canary"
 	"github.com/twofold-auth/twofold/middleware"
 	"github.com/twofold-auth/twofold/rp"
 )
@@ -42,6 +42,7 @@ type app struct {
 	url    string
 	host   string // the provider's
 	rp     *rp.Client
+	heard  *canary.Recorder
 	auth   *middleware.Auth
 	api    *http.Client
 	mu     sync.Mutex
@@ -66,27 +67,28 @@ func (w *world) app(t *testing.T, name string, o options) *app {
 		o.method = "client_secret_basic"
 	}
 	name = w.apps.unique(name)
-	a := &app{t: t, w: w, name: name, url: w.apps.url(name), host: o.host}
+	a := &app{t: t, w: w, name: name, url: w.apps.url(name), host: o.host, heard: canary.Listen(t)}
 	auth, metadata := credentials(t, o.method)
 	if o.logouts {
 		metadata["backchannel_logout_uri"], metadata["backchannel_logout_session_required"] = a.url+"/auth/backchannel-logout", true
 	}
+	client := w.httpClient()
+	client.Transport = a.heard.Transport(client.Transport)
 	config := rp.Config{
 		Issuer: w.provider.issuers[o.host], ClientID: name, ClientAuth: auth,
 		RedirectURL: a.url + "/auth/callback", PostLogoutRedirectURL: a.url + "/auth/logged-out",
-		Scopes: []string{"openid", "profile", "email"}, HTTPClient: w.httpClient(),
-		Logger: slog.New(slog.DiscardHandler),
+		Scopes: []string{"openid", "profile", "email"}, HTTPClient: client,
+		Logger: a.heard.Logger(),
 	}
 	if o.client != nil {
 		o.client(&config)
 	}
 	a.register(config, o.metadata, metadata)
-	client, err := rp.New(t.Context(), config)
-	if err != nil {
+	var err error
+	if a.rp, err = rp.New(t.Context(), config); err != nil {
 		t.Fatal(err)
 	}
-	a.rp = client
-	t.Cleanup(func() { _ = client.Close() })
+	t.Cleanup(func() { _ = a.rp.Close() })
 	a.start(o)
 	return a
 }
@@ -154,7 +156,7 @@ func (a *app) start(o options) {
 	key := make([]byte, 32)
 	_, _ = rand.Read(key)
 	config := middleware.Config{
-		Client: a.rp, Keys: [][]byte{key}, Name: cookieName, Logger: slog.New(slog.DiscardHandler),
+		Client: a.rp, Keys: [][]byte{key}, Name: cookieName, Logger: a.heard.Logger(),
 		OnIdentity: a.onIdentity, OnTokens: a.onTokens, Observe: a.observe,
 	}
 	if o.middleware != nil {
@@ -175,7 +177,7 @@ func (a *app) start(o options) {
 	mux.Handle("GET /brief", auth.RequireTokens(a.call("/brief")))
 	mux.Handle("GET /userinfo", auth.RequireTokens(http.HandlerFunc(a.userInfo)))
 	mux.Handle("POST /refresh", auth.RequireTokens(http.HandlerFunc(a.refresh)))
-	a.w.apps.handle(a.name, mux)
+	a.w.apps.handle(a.name, a.heard.Handler(mux))
 }
 
 func (a *app) onIdentity(l *middleware.Login) error {
@@ -196,6 +198,7 @@ func (a *app) onTokens(l *middleware.Login, t *rp.Tokens) error {
 }
 
 func (a *app) observe(_ context.Context, e rp.Event) {
+	a.heard.Value(e)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.events = append(a.events, e)

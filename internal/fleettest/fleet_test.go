@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/gorilla/sessions"
 
+	"github.com/twofold-auth/twofold/internal/canary"
 	"github.com/twofold-auth/twofold/middleware"
 	"github.com/twofold-auth/twofold/rp"
 	"github.com/twofold-auth/twofold/rp/optest"
@@ -83,18 +83,19 @@ func localhost(s *httptest.Server) string {
 // instance is the app with a client, a memory and a store of its own, as a process has.
 func (f *fleet) instance(store sessions.Store) http.Handler {
 	f.Helper()
-	quiet, key := slog.New(slog.DiscardHandler), sha256.Sum256([]byte("the fleet's key"))
+	heard, key := canary.Listen(f), sha256.Sum256([]byte("the fleet's key"))
 	client, err := rp.New(f.Context(), rp.Config{
 		Issuer: f.provider.issuer, ClientID: "app", ClientAuth: rp.SecretBasic(secret), RedirectURL: f.base + "/auth/callback",
 		IDTokenAlgorithm: "ES256", Scopes: []string{"openid", "offline_access"},
-		Insecure: rp.Insecure{PlainHTTP: true}, Now: f.clock.Now, Logger: quiet,
+		Insecure: rp.Insecure{PlainHTTP: true}, Now: f.clock.Now, Logger: heard.Logger(),
+		HTTPClient: &http.Client{Transport: heard.Transport(http.DefaultTransport), Timeout: 10 * time.Second},
 	})
 	if err != nil {
 		f.Fatal(err)
 	}
 	f.Cleanup(func() { _ = client.Close() })
 	auth, err := middleware.New(middleware.Config{
-		Client: client, Store: store, Keys: [][]byte{key[:]}, Now: f.clock.Now, Logger: quiet,
+		Client: client, Store: store, Keys: [][]byte{key[:]}, Now: f.clock.Now, Logger: heard.Logger(),
 		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, e *middleware.Error) {
 			w.Header().Set("X-Code", e.Code)
 			w.WriteHeader(e.Status)
@@ -111,7 +112,7 @@ func (f *fleet) instance(store sessions.Store) http.Handler {
 	auth.Register(mux)
 	mux.Handle("/private", auth.RequireLogin(page))
 	mux.Handle("/tokens", auth.RequireTokens(page))
-	return mux
+	return heard.Handler(mux)
 }
 
 // provider is an optest provider whose answers to refreshes can be late or 503, before it has rotated anything.
