@@ -111,7 +111,7 @@ func MaxAge(d time.Duration) Check {
 }
 
 // HasScopes passes if the access token of the session was granted all of these scopes; if not, a [*Challenge] asks for
-// them, together with those that the session has. Like [Auth.RequireTokens] it needs tokens: it exchanges or refreshes
+// them, together with those that the session's login asked for. Like [Auth.RequireTokens] it needs tokens: it exchanges or refreshes
 // them first, and where there can be none the request is answered as RequireTokens would.
 //
 // What a scope allows is for the API to decide; use this to ask before a page that cannot do without. It panics on
@@ -124,13 +124,29 @@ func HasScopes(scope string, more ...string) Check {
 		if err != nil {
 			return tokenError{err}
 		}
-		text, _ := token.Extra("scope").(string)
-		granted := strings.Fields(text)
+		asked := s.askedScopes()
+		granted := asked // unless the provider says otherwise (RFC 6749, section 5.1)
+		if text, ok := token.Extra("scope").(string); ok {
+			granted = strings.Fields(text)
+		}
 		if !slices.ContainsFunc(want, func(v string) bool { return !slices.Contains(granted, v) }) {
 			return nil
 		}
-		return &Challenge{Options: rp.AuthOptions{Scopes: union(union([]string{"openid"}, granted), want)}}
+		return &Challenge{Options: rp.AuthOptions{Scopes: union(asked, want)}}
 	}
+}
+
+// askedScopes are those that the session's login asked for.
+func (s *Session) askedScopes() []string {
+	if s.state.test != nil {
+		return []string{"openid"}
+	}
+	return s.state.auth.askedScopes(&s.state.record().identity)
+}
+
+// askedScopes are those of the configuration, and what step-ups have added.
+func (a *Auth) askedScopes(i *identity) []string {
+	return union(first(a.config.AuthOptions.Scopes, a.client.Scopes()), i.scopes)
 }
 
 // All passes if every check does. One that denies decides, whatever stands before it: nobody is sent to the provider

@@ -201,9 +201,10 @@ func (s *Session) UserInfo(ctx context.Context) (*rp.UserInfo, error) {
 }
 
 // HTTPClient returns a client that sends the session's access token to these origins and refuses all others with
-// [rp.ErrOrigin]. Use it for this request only; for one client per process see [Auth.Transport].
+// [rp.ErrOrigin]. Use it for this request only; for one client per process see [Auth.Transport]. An API that wants a
+// stronger or younger login makes it return a [*Challenge], as there.
 func (s *Session) HTTPClient(origins ...string) *http.Client {
-	return &http.Client{Transport: rp.Transport(sessionSource{s}, nil, origins...), Timeout: apiTimeout}
+	return &http.Client{Transport: stepUps{rp.Transport(sessionSource{s}, nil, origins...)}, Timeout: apiTimeout}
 }
 
 // LogoutToken is a value for the field "csrf" of a logout form. The logout route accepts it in place of the headers

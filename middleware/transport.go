@@ -18,6 +18,10 @@ const apiTimeout = 30 * time.Second
 // other, by a redirect too, fails with [rp.ErrOrigin]; a request without a session fails with [ErrNoSession]. An origin is
 // https, or http on loopback, without a path; with any other, every request fails, and that is logged as an error here.
 // base nil is http.DefaultTransport. It keeps no token: another user's request can never get this one's.
+//
+// An API that answers 401 with the error insufficient_user_authentication and says what it wants, acr_values or max_age
+// (RFC 9470), makes the request fail with an error that wraps a [*Challenge]: give it to [Auth.StepUp]. Every other answer
+// comes as it is.
 func (a *Auth) Transport(base http.RoundTripper, origins ...string) http.RoundTripper {
 	return a.transport(contextSource{auth: a}, base, origins...)
 }
@@ -27,7 +31,7 @@ func (a *Auth) transport(source rp.TokenSource, base http.RoundTripper, origins 
 	if checked, ok := t.(interface{ Err() error }); ok && checked.Err() != nil {
 		a.config.Logger.Error("twofold: Auth.Transport will refuse every request", "error", checked.Err())
 	}
-	return t
+	return stepUps{t}
 }
 
 // contextSource takes the token of the session that the request's context names.

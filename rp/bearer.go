@@ -3,7 +3,8 @@ package rp
 import (
 	"fmt"
 	"net/http"
-	"strings"
+
+	"github.com/twofold-auth/twofold/internal/challenge"
 )
 
 // bearerError reads how a protected resource refused a token (RFC 6750, section 3).
@@ -17,16 +18,9 @@ func bearerError(a *answer, token string) error {
 
 // challengeError returns the error code of a Bearer challenge; "" if there is none.
 func challengeError(h http.Header) string {
-	for _, challenge := range h.Values("WWW-Authenticate") {
-		scheme, params, _ := strings.Cut(strings.TrimSpace(challenge), " ")
-		if !strings.EqualFold(scheme, "Bearer") {
-			continue
-		}
-		for param := range strings.SplitSeq(params, ",") {
-			name, value, _ := strings.Cut(strings.TrimSpace(param), "=")
-			if strings.EqualFold(strings.TrimSpace(name), "error") {
-				return strings.Trim(strings.TrimSpace(value), `"`)
-			}
+	for _, c := range challenge.Of(h) {
+		if code := c.Get("error"); code != "" && c.Is("Bearer") {
+			return code
 		}
 	}
 	return ""
