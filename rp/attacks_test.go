@@ -189,6 +189,7 @@ var sentinels = []struct {
 	err  error
 	code string
 }{
+	{rp.ErrNotSaved, "not_saved"},
 	{context.Canceled, "canceled"},
 	{rp.ErrState, "state"},
 	{rp.ErrIssuerParameter, "issuer_parameter"},
@@ -301,7 +302,7 @@ func (w *world) secrets() []string {
 		for _, r := range w.op.Requests(endpoint) {
 			_, credentials, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 			list = append(list, credentials)
-			for _, name := range []string{"code", "code_verifier", "refresh_token", "client_secret", "client_assertion", "access_token", "token"} {
+			for _, name := range []string{"code", "code_verifier", "refresh_token", "client_secret", "client_assertion", "access_token", "token", "subject_token", "actor_token"} {
 				list = append(list, r.Form.Get(name))
 			}
 		}

@@ -67,3 +67,6 @@ func Events() []string {
 		eventEndSession, eventLogout, eventRevoke, eventClientCredentials, eventTokenExchange, eventSave,
 	}
 }
+
+// Sources returns how many targets c remembers for client credentials.
+func Sources(c *Client) int { return len(c.sources.byKey) }
