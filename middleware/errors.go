@@ -129,6 +129,11 @@ func fail(code string, err error) *Error {
 	return &Error{Code: code, Status: statuses[code], Err: err, Reference: newReference()}
 }
 
+// loggedIn marks what failed for a user who stays logged in.
+type loggedIn struct{ error }
+
+func (e loggedIn) Unwrap() error { return e.error }
+
 // again is the same error for another request.
 func (e *Error) again() *Error {
 	return &Error{Code: e.Code, Status: e.Status, Err: e.Err, Reference: newReference()}
@@ -145,7 +150,7 @@ func failProtocol(err error) *Error {
 func protocolStatus(err error) int {
 	var provider *rp.Error
 	switch {
-	case isUnavailable(err), errors.Is(err, rp.ErrClosed):
+	case isUnavailable(err), errors.Is(err, rp.ErrNotSent), errors.Is(err, rp.ErrClosed):
 		return http.StatusServiceUnavailable
 	case errors.As(err, &provider) && provider.StatusCode == 0:
 		return http.StatusForbidden

@@ -158,6 +158,12 @@ func (a *Auth) look(ctx context.Context, c cookies) (found, error) {
 	if err != nil {
 		return found{}, err
 	}
+	var renamed []string
+	if rec.identity.moved && a.server != nil {
+		if renamed, err = a.rename(ctx, rec); err != nil {
+			return found{}, err
+		}
+	}
 	now := a.config.Now()
 	next, lines, ended := a.live.newer(rec.identity.id, rec.identity.generation, now)
 	if next != nil {
@@ -169,7 +175,7 @@ func (a *Auth) look(ctx context.Context, c cookies) (found, error) {
 	if err := a.alive(ctx, &rec.identity); err != nil {
 		return found{}, err
 	}
-	return found{rec, lines}, nil
+	return found{rec, append(lines, renamed...)}, nil
 }
 
 // roll puts off the idle limit. A store that cannot write just now has still told who this is.
@@ -301,7 +307,7 @@ func (a *Auth) withoutTokens(w http.ResponseWriter, r *http.Request, s *Session,
 	case errors.Is(err, errSessionTooLarge), errors.Is(err, errStore):
 		e = fail(errorCode(err), err)
 	default:
-		e = failProtocol(err)
+		e = failProtocol(loggedIn{err})
 	}
 	e.RetryURL = retry
 	a.refuse(w, r, e)

@@ -25,6 +25,7 @@ type identity struct {
 	generation int64  // raised at each change of the token part
 	subject    string
 	sid        string
+	moved      bool // sid is not the one that the browser's cookie was made for
 	acr        string
 	amr        []string
 	authTime   time.Time
@@ -55,6 +56,7 @@ func (i *identity) encode() []byte {
 	w.Int(i.generation)
 	w.String(i.subject)
 	w.String(i.sid)
+	w.Bool(i.moved)
 	w.String(i.acr)
 	w.Strings(i.amr)
 	for _, t := range [...]time.Time{i.authTime, i.issued, i.started, i.used, i.expires} {
@@ -79,6 +81,7 @@ func (i *identity) decode(b []byte) error {
 	i.generation = r.Int()
 	i.subject = r.String()
 	i.sid = r.String()
+	i.moved = r.Bool()
 	i.acr = r.String()
 	i.amr = r.Strings()
 	for _, t := range [...]*time.Time{&i.authTime, &i.issued, &i.started, &i.used, &i.expires} {

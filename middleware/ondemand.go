@@ -290,6 +290,10 @@ func (a *Auth) upgrade(ctx context.Context, rec, sent *record, tokens *rp.Tokens
 	i := &next.identity
 	i.state, i.since, i.why, i.used, i.values = TokensReady, time.Time{}, "", now, values
 	i.show(tokens.IDToken(), tokens.First())
+	i.moved = i.sid != rec.identity.sid
+	if a.server != nil {
+		next.handle = a.server.handleOf(i)
+	}
 	i.claims = pick(claims, a.config.SessionClaims)
 	a.skew.issued(tokens.IDToken().IssuedAt, now)
 	if !i.limit(claims, a.config.Absolute).After(now) {
@@ -328,4 +332,14 @@ func (a *Auth) redeemSoon(r *http.Request, rec *record) {
 	if a.ages(&rec.identity) {
 		a.takeOff(r.Context(), rec, a.redeem(nil))
 	}
+}
+
+// rename makes the browser's cookie one of the sid that came with the second ID Token alone. The logouts of that sid are
+// looked for here: the cookie does not know it yet.
+func (a *Auth) rename(ctx context.Context, rec *record) ([]string, error) {
+	lines, err := a.server.rename(rec)
+	if err != nil || lines == nil {
+		return nil, err
+	}
+	return lines, a.unburied(ctx, &rec.identity)
 }

@@ -192,7 +192,10 @@ func (l *liveSessions) land(id string, f *flight, next *record, lines []string, 
 	e.flight = nil
 	switch {
 	case e.ended:
-		next, lines, err = nil, nil, ErrNoSession
+		next, lines = nil, nil
+		if !errors.Is(err, ErrNoSession) { // else it says why
+			err = ErrNoSession
+		}
 	case next != nil && errors.Is(err, errStore):
 		e.unsaved, e.keep = next, now.Add(unsavedFor)
 		next = nil

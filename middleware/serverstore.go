@@ -174,21 +174,45 @@ func (s *serverStore) save(ctx context.Context, rec *record, what change, now ti
 	return nil, ErrConflict
 }
 
-// create makes a new session and its cookie, which the browser keeps as long as the session may live.
+// create makes a new session and its cookie.
 func (s *serverStore) create(ctx context.Context, rec *record, now time.Time) ([]string, error) {
-	handle := strings.Join(append([]string{rec.identity.id}, s.tombs(&rec.identity)...), ".")
-	w := wire.NewWriter(storedVersion, len(handle))
-	w.Text(handle)
+	rec.handle = s.handleOf(&rec.identity)
+	lines, err := s.cookie(rec, now)
+	if err == nil {
+		err = s.put(ctx, rec, changeAll, now)
+	}
+	if err != nil {
+		rec.handle = ""
+		return nil, err
+	}
+	return lines, nil
+}
+
+// handleOf is the handle of a session, with the marks of the logouts that concern it.
+func (s *serverStore) handleOf(i *identity) string {
+	return strings.Join(append([]string{i.id}, s.tombs(i)...), ".")
+}
+
+// cookie returns the line that gives a session's handle to the browser, which keeps it as long as the session may live.
+func (s *serverStore) cookie(rec *record, now time.Time) ([]string, error) {
+	w := wire.NewWriter(storedVersion, len(rec.handle))
+	w.Text(rec.handle)
 	value, err := s.boxes.handle.Seal(w.Done(), s.name)
 	if err != nil {
 		return nil, err
 	}
-	rec.handle = handle
-	if err := s.put(ctx, rec, changeAll, now); err != nil {
-		rec.handle = ""
-		return nil, err
-	}
 	return []string{setCookie(s.name, value, rec.identity.expires.Sub(now), http.SameSiteLaxMode)}, nil
+}
+
+// rename gives the session a handle with the marks of the sid that it has now, and returns the line with the cookie; none
+// if the browser has it already.
+func (s *serverStore) rename(rec *record) ([]string, error) {
+	handle := s.handleOf(&rec.identity)
+	if handle == rec.handle {
+		return nil, nil
+	}
+	rec.handle = handle
+	return s.cookie(rec, s.now())
 }
 
 // put is one compare-and-set write.

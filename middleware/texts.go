@@ -74,7 +74,12 @@ var texts = map[string][]string{
 
 func explainProtocol(e *Error) (title string, text []string) {
 	var provider *rp.Error
+	var inside loggedIn
 	switch {
+	case errors.As(e.Err, &inside) && e.Status == http.StatusServiceUnavailable:
+		return "The identity provider does not answer", []string{"What this page needs cannot be had from it at the moment. You are still logged in. Please try again in a little while."}
+	case errors.As(e.Err, &inside) && e.Status >= http.StatusInternalServerError:
+		return "Something went wrong on our side", []string{"What this page needs could not be had. You are still logged in. If trying again does not help, please tell the operators of this site."}
 	case errors.As(e.Err, &provider) && provider.StatusCode == 0 && provider.Code == "access_denied":
 		return "You did not log in", []string{"The login was cancelled, or your identity provider did not permit it."}
 	case errors.As(e.Err, &provider) && provider.StatusCode == 0:

@@ -50,6 +50,11 @@ func (a *Auth) alive(ctx context.Context, i *identity) error {
 	if a.buriedInStore || a.graves != nil && a.graves.empty() {
 		return nil
 	}
+	return a.unburied(ctx, i)
+}
+
+// unburied is alive, whoever has looked.
+func (a *Auth) unburied(ctx context.Context, i *identity) error {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	buried, err := a.logouts.Buried(ctx, a.tombs(i)...)
