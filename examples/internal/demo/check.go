@@ -7,6 +7,8 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/twofold-auth/twofold/rp/optest"
@@ -25,6 +27,9 @@ type Check struct {
 	out    io.Writer
 	passed int
 	failed int
+
+	mu   sync.Mutex     // guards seen: users have many tabs
+	seen []*optest.Page // of the app
 }
 
 // NewCheck returns a Check with a fresh browser. It prints to out.
@@ -68,6 +73,16 @@ func (c *Check) Click(p *optest.Page, href string) *optest.Page {
 	return c.arrived(c.Browser.Click(c.ctx, p, href))
 }
 
+// Press submits the form of the page that leads to a path, as it stands. Without one the check has failed.
+func (c *Check) Press(p *optest.Page, path string) *optest.Page {
+	for _, form := range p.Forms() {
+		if form.Action == path {
+			return c.arrived(c.Browser.SubmitForm(c.ctx, p, form))
+		}
+	}
+	return c.arrived(nil, fmt.Errorf("there is no button for %s on %s (status %d)", path, p.URL, p.Status))
+}
+
 // Post submits an empty form to a path of the app, as a button of the page would.
 func (c *Check) Post(p *optest.Page, path string) *optest.Page {
 	return c.arrived(c.Browser.SubmitForm(c.ctx, p, optest.Form{Action: path, Method: "POST"}))
@@ -104,7 +119,43 @@ func (c *Check) arrived(p *optest.Page, err error) *optest.Page {
 		c.That(err.Error(), false)
 		return &optest.Page{}
 	}
+	if strings.HasPrefix(p.URL, c.URL+"/") {
+		c.mu.Lock()
+		c.seen = append(c.seen, p)
+		c.mu.Unlock()
+	}
 	return p
+}
+
+// NoSecretSeen checks that none of the app's answers so far holds a token, code, verifier or password, whether the
+// provider gave it or got it. Cookies are sealed: they are looked at too.
+func (c *Check) NoSecretSeen() {
+	secrets := map[string]string{}
+	for _, endpoint := range []string{"/oauth/token", "/revoke", "/userinfo", "/api"} {
+		for _, r := range c.Provider.Requests(endpoint) {
+			_, credentials, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+			secrets[credentials] = "an Authorization of " + endpoint
+			for _, name := range []string{"code", "code_verifier", "refresh_token", "subject_token", "token", "client_secret", "client_assertion"} {
+				secrets[r.Form.Get(name)] = name
+			}
+		}
+	}
+	delete(secrets, "")
+	for _, p := range c.seen {
+		var text strings.Builder
+		_ = p.Header.Write(&text) // it is in memory
+		text.Write(p.Body)
+		for secret, name := range secrets {
+			if strings.Contains(text.String(), secret) {
+				c.That(fmt.Sprintf("no %s in %s", name, p.URL), false)
+			}
+		}
+		if strings.Contains(text.String(), "eyJ") {
+			c.That("nothing that begins like a JWT in "+p.URL, false)
+		}
+	}
+	c.That(fmt.Sprintf("in the %d answers that the browser got from the app is none of the %d secrets that were sent over the back channel",
+		len(c.seen), len(secrets)), len(c.seen) > 0 && len(secrets) > 0)
 }
 
 // Err says whether anything failed, or nothing was checked at all.
