@@ -132,6 +132,8 @@ type Auth struct {
 type boxes struct {
 	transaction, done, logout, identity, tokens, handle, stored, storedTokens, answer, grant *seal.Box
 
+	challenge *seal.Box
+
 	signCSRF  func(sessionID string) string
 	checkCSRF func(sessionID, mac string) bool
 }
@@ -298,6 +300,9 @@ func (a *Auth) setBoxes(keys [][]byte, owner string) error {
 		return err
 	}
 	b := &a.boxes
+	if b.challenge, err = ring.Box("challenge"); err != nil {
+		return err
+	}
 	for purpose, box := range map[string]**seal.Box{
 		"transaction": &b.transaction, "done": &b.done, "logout": &b.logout, "identity": &b.identity, "tokens": &b.tokens,
 		"session handle": &b.handle, "stored session": &b.stored, "stored tokens": &b.storedTokens, "stored answer": &b.answer,

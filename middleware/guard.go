@@ -2,8 +2,6 @@ package middleware
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -101,33 +99,6 @@ func (a *Auth) deny(w http.ResponseWriter, r *http.Request, s *Session, err erro
 	}
 	e.RetryURL = a.site.home()
 	a.refuse(w, r, e)
-}
-
-// StepUp answers a request whose handler ran into an error that wraps a [*Challenge]: one that a call of
-// [Auth.Transport] or [Session.HTTPClient] returned because the API wants a stronger or younger login (RFC 9470), or
-// one of [Session.For] because its API needs more consent. A navigation goes to the provider and comes back to the same
-// page; anything else gets 401; and where a login of the last minute asked for the same it gets 403, because another
-// would end there again. With any other error, or nil, it writes nothing and returns false.
-//
-//	resp, err := client.Do(req)
-//	if auth.StepUp(w, r, err) {
-//		return
-//	}
-//
-// Call it before the response begins. r may be the request of a handler or, in the ErrorHandler of an
-// [net/http/httputil.ReverseProxy], the proxy's: what counts is the one that the wrapper got.
-func (a *Auth) StepUp(w http.ResponseWriter, r *http.Request, err error) bool {
-	challenge := challengeOf(err)
-	if challenge == nil {
-		return false
-	}
-	s := a.Session(r.Context())
-	if s == nil { // not behind a wrapper
-		a.withoutSession(w, r, nil, ErrNoSession)
-		return true
-	}
-	a.stepUp(w, s.state.received(r), s, challenge)
-	return true
 }
 
 // found is a session that a request brought.
@@ -340,57 +311,6 @@ func (t *sessionState) endedAtOnce(err error) error {
 // justStarted reports whether a login was completed so recently that a new one cannot change anything.
 func (a *Auth) justStarted(s *Session) bool {
 	return a.config.Now().Sub(s.Started) < loopWindow
-}
-
-// received is the request that the wrapper got, where it is known, with the context of r.
-func (t *sessionState) received(r *http.Request) *http.Request {
-	if t.request == nil {
-		return r
-	}
-	return t.request.WithContext(r.Context())
-}
-
-// stepUp starts the login that a check asks for, once.
-func (a *Auth) stepUp(w http.ResponseWriter, r *http.Request, s *Session, challenge *Challenge) {
-	secureHeaders(w.Header())
-	options := merge(a.config.AuthOptions, challenge.Options)
-	digest := challengeDigest(options)
-	c := a.names.read(r.Header)
-	if a.unmet(s, digest) {
-		e := fail(codeChallengeUnmet, ErrForbidden)
-		e.RetryURL = a.site.home()
-		a.refuse(w, r, e)
-		return
-	}
-	if classify(r.Method, r.Header) != navPage {
-		e := fail(codeLoginRequired, challenge)
-		e.RetryURL = a.site.home()
-		w.Header().Set("WWW-Authenticate", `Session error="insufficient_user_authentication"`)
-		a.refuse(w, r, e)
-		return
-	}
-	if all, _ := a.recent(c); all >= maxLogins { // whoever asks, asks for something else each time
-		e := fail(codeLoginLoop, challenge)
-		e.RetryURL = a.site.home()
-		a.refuse(w, r, e)
-		return
-	}
-	a.begins(w, r, c, begin{options: options, returnTo: a.site.here(r), challenge: digest, continues: true})
-}
-
-// unmet reports whether a challenge was just answered, in vain.
-func (a *Auth) unmet(s *Session, digest string) bool {
-	return s.state.test == nil && s.state.record().identity.challenge == digest && a.justStarted(s)
-}
-
-// challengeDigest tells challenges apart.
-func challengeDigest(o rp.AuthOptions) string {
-	b, err := json.Marshal(o)
-	if err != nil {
-		return "?"
-	}
-	sum := sha256.Sum256(b)
-	return string(sum[:8])
 }
 
 func (a *Auth) storeDown(w http.ResponseWriter, r *http.Request, err error) {

@@ -33,7 +33,7 @@ func (a *Auth) Login(w http.ResponseWriter, r *http.Request, o rp.AuthOptions) {
 }
 
 // loginRoute starts a login that comes back to return_to. With switch=1 the provider asks which account it shall be.
-// It takes no other parameter: what is sent to the provider is the app's to say.
+// It takes no other parameter but a challenge that we have sealed: what is sent to the provider is the app's to say.
 func (a *Auth) loginRoute(w http.ResponseWriter, r *http.Request) {
 	returnTo := ""
 	if values := r.URL.Query()["return_to"]; len(values) == 1 {
@@ -42,6 +42,9 @@ func (a *Auth) loginRoute(w http.ResponseWriter, r *http.Request) {
 	options := a.config.AuthOptions
 	if values := r.URL.Query()["switch"]; len(values) == 1 && values[0] == "1" {
 		options.Prompt = withAccountChoice(options.Prompt)
+	}
+	if a.challengeRoute(w, r, a.site.resolve(returnTo)) {
+		return
 	}
 	a.open(w, r, begin{options: options, returnTo: a.site.resolve(returnTo)})
 }

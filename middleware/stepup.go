@@ -1,109 +1,185 @@
 package middleware
 
 import (
-	"context"
-	"fmt"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
 	"net/http"
-	"net/http/httptrace"
+	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/twofold-auth/twofold/internal/challenge"
 	"github.com/twofold-auth/twofold/rp"
 )
 
-// stepUps turns an API's demand for a stronger or younger login into an error that wraps a [*Challenge] (RFC 9470,
-// https://www.rfc-editor.org/rfc/rfc9470). All other answers pass as they are.
-type stepUps struct{ base http.RoundTripper }
-
-// RoundTrip implements http.RoundTripper.
-func (t stepUps) RoundTrip(r *http.Request) (*http.Response, error) {
-	resp, err := t.base.RoundTrip(withoutHints(r))
-	if err != nil || resp.StatusCode != http.StatusUnauthorized {
-		return resp, err
-	}
-	options, ok := demanded(resp.Header)
-	if !ok {
-		return resp, nil
-	}
-	_ = resp.Body.Close()
-	return nil, fmt.Errorf("middleware: the API at %s refused the login (RFC 9470): %w", r.URL.Host, &Challenge{Options: options})
-}
-
-// withoutHints keeps an API's informational answers (103 Early Hints) to itself. httputil.ReverseProxy writes their headers
-// to the browser before anybody could strip them, and clears those of the real answer.
-func withoutHints(r *http.Request) *http.Request {
-	trace := httptrace.ContextClientTrace(r.Context())
-	if trace == nil || trace.Got1xxResponse == nil {
-		return r
-	}
-	deaf := *trace
-	deaf.Got1xxResponse = nil
-	return r.WithContext(traceContext{r.Context(), &deaf})
-}
-
-// traceContext has another trace.
-type traceContext struct {
-	context.Context
-	trace *httptrace.ClientTrace
-}
-
-func (c traceContext) Value(key any) any {
-	v := c.Context.Value(key)
-	if _, ok := v.(*httptrace.ClientTrace); ok {
-		return c.trace
-	}
-	return v
-}
-
-// What an API may demand. Each of it ends up in the URL of the next authorization request.
-const (
-	maxACRs   = 8
-	maxACR    = 128
-	maxDigits = 9 // of max_age: thirty years
-)
-
-// demanded reads a challenge with the error insufficient_user_authentication. The classes in acr_values are in order of
-// preference; max_age is in seconds (RFC 9470, section 3). One that names neither, or names what cannot be asked for,
-// is none: nobody would know which login helps.
-func demanded(h http.Header) (rp.AuthOptions, bool) {
-	for _, c := range challenge.Of(h) {
-		if !c.Is("Bearer") || c.Get("error") != "insufficient_user_authentication" {
-			continue
-		}
-		var o rp.AuthOptions
-		ok := demandACR(&o, c.Get("acr_values")) && demandAge(&o, c.Get("max_age"))
-		return o, ok && (o.ACRValues != nil || o.MaxAge != nil)
-	}
-	return rp.AuthOptions{}, false
-}
-
-func demandACR(o *rp.AuthOptions, text string) bool {
-	if text == "" {
-		return true
-	}
-	for value := range strings.SplitSeq(text, " ") {
-		if value == "" || len(value) > maxACR || strings.ContainsFunc(value, isOdd) {
-			return false
-		}
-		o.ACRValues = append(o.ACRValues, value)
-	}
-	return len(o.ACRValues) <= maxACRs
-}
-
-// isOdd finds what stands in no token of OAuth (NQCHAR of RFC 6749, appendix A).
-func isOdd(r rune) bool { return r <= ' ' || r > '~' || r == '"' || r == '\\' }
-
-func demandAge(o *rp.AuthOptions, text string) bool {
-	if text == "" {
-		return true
-	}
-	if len(text) > maxDigits || strings.Trim(text, "0123456789") != "" {
+// StepUp answers a request whose handler ran into an error that wraps a [*Challenge]: one that a call of
+// [Auth.Transport] or [Session.HTTPClient] returned because the API wants a stronger or younger login (RFC 9470), or
+// one of [Session.For] because its API needs more consent. A navigation goes to the provider and comes back to the same
+// page; anything else gets 401; and where a login of the last minute asked for the same it gets 403, because another
+// would end there again. With any other error, or nil, it writes nothing and returns false.
+//
+//	resp, err := client.Do(req)
+//	if auth.StepUp(w, r, err) {
+//		return
+//	}
+//
+// Call it before the response begins. r may be the request of a handler or, in the ErrorHandler of an
+// [net/http/httputil.ReverseProxy], the proxy's: what counts is the one that the wrapper got.
+func (a *Auth) StepUp(w http.ResponseWriter, r *http.Request, err error) bool {
+	challenge := challengeOf(err)
+	if challenge == nil {
 		return false
 	}
-	seconds, err := strconv.Atoi(text)
-	age := time.Duration(seconds) * time.Second
-	o.MaxAge = &age
-	return err == nil
+	s := a.Session(r.Context())
+	if s == nil { // not behind a wrapper
+		a.withoutSession(w, r, nil, ErrNoSession)
+		return true
+	}
+	a.stepUp(w, s.state.received(r), s, challenge)
+	return true
 }
+
+// received is the request that the wrapper got, where it is known, with the context of r.
+func (t *sessionState) received(r *http.Request) *http.Request {
+	if t.request == nil {
+		return r
+	}
+	return t.request.WithContext(r.Context())
+}
+
+// stepUp starts the login that a check or an API asks for, once.
+func (a *Auth) stepUp(w http.ResponseWriter, r *http.Request, s *Session, challenge *Challenge) {
+	secureHeaders(w.Header())
+	if s.state.test != nil {
+		a.challenge(w, r, &identity{}, challenge.Options, a.site.here(r))
+		return
+	}
+	i := &s.state.record().identity
+	if classify(r.Method, r.Header) == navPage || a.unmet(i, a.digest(challenge.Options)) {
+		a.challenge(w, r, i, challenge.Options, a.site.here(r))
+		return
+	}
+	e := fail(codeLoginRequired, challenge)
+	e.RetryURL = a.challengeURL(i, challenge.Options, a.pageOf(r))
+	w.Header().Set("WWW-Authenticate", demand(challenge.Options))
+	a.refuse(w, r, e)
+}
+
+// challenge sends a session's user to the provider, unless that has just been in vain.
+func (a *Auth) challenge(w http.ResponseWriter, r *http.Request, i *identity, o rp.AuthOptions, returnTo string) {
+	c := a.names.read(r.Header)
+	digest := a.digest(o)
+	all, _ := a.recent(c)
+	var e *Error
+	switch {
+	case a.unmet(i, digest):
+		e = fail(codeChallengeUnmet, ErrForbidden)
+	case all >= maxLogins: // whoever asks, asks for something else each time
+		e = fail(codeLoginLoop, &Challenge{Options: o})
+	default:
+		a.begins(w, r, c, begin{options: merge(a.config.AuthOptions, o), returnTo: returnTo, challenge: digest, continues: true})
+		return
+	}
+	e.RetryURL = a.site.home()
+	a.refuse(w, r, e)
+}
+
+// unmet reports whether a session was just begun by a login that answered this very challenge.
+func (a *Auth) unmet(i *identity, digest string) bool {
+	return i.challenge == digest && a.config.Now().Sub(i.started) < loopWindow
+}
+
+// digest tells challenges apart.
+func (a *Auth) digest(o rp.AuthOptions) string {
+	return challengeDigest(merge(a.config.AuthOptions, o))
+}
+
+// challengeDigest tells challenges apart.
+func challengeDigest(o rp.AuthOptions) string {
+	b, err := json.Marshal(o)
+	if err != nil {
+		return "?"
+	}
+	sum := sha256.Sum256(b)
+	return string(sum[:8])
+}
+
+// challengeQuery is the login route's parameter for what a script or a form was refused for: sealed, for this session
+// alone, for as long as a login may take.
+const challengeQuery = "challenge"
+
+// maxChallenge bounds what goes into a URL.
+const maxChallenge = 1 << 10
+
+// challengeURL is LoginURL with a challenge: what its user opens asks for what a script or a form was refused for. One
+// that is too long is left out.
+func (a *Auth) challengeURL(i *identity, o rp.AuthOptions, returnTo string) string {
+	plain, err := json.Marshal(sealedChallenge{a.config.Now().Unix(), o})
+	if err != nil {
+		return a.LoginURL(returnTo)
+	}
+	sealed, err := a.boxes.challenge.Seal(plain, i.id)
+	if err != nil || len(sealed) > maxChallenge {
+		return a.LoginURL(returnTo)
+	}
+	return a.LoginURL(returnTo) + "&" + challengeQuery + "=" + url.QueryEscape(sealed)
+}
+
+type sealedChallenge struct {
+	At      int64
+	Options rp.AuthOptions
+}
+
+var errChallengeExpired = errors.New("the challenge has expired")
+
+func (a *Auth) openChallenge(i *identity, sealed string) (c sealedChallenge, err error) {
+	plain, err := a.boxes.challenge.Open(sealed, i.id)
+	if err != nil {
+		return c, err
+	}
+	if err := json.Unmarshal(plain, &c); err != nil {
+		return c, err
+	}
+	if age := a.config.Now().Sub(time.Unix(c.At, 0)); age >= a.config.LoginTimeout {
+		return c, errChallengeExpired
+	}
+	return c, nil
+}
+
+// challengeRoute starts the login of a challengeURL; false if there is nothing in it for this session: then the login
+// is one as any other.
+func (a *Auth) challengeRoute(w http.ResponseWriter, r *http.Request, returnTo string) bool {
+	values := r.URL.Query()[challengeQuery]
+	if len(values) != 1 || classifyOpen(r.Method, r.Header) != navPage {
+		return false
+	}
+	f, err := a.look(r.Context(), a.names.read(r.Header))
+	if err != nil {
+		return false
+	}
+	c, err := a.openChallenge(&f.rec.identity, values[0])
+	if err != nil {
+		return false
+	}
+	a.challenge(w, r, &f.rec.identity, c.Options, returnTo)
+	return true
+}
+
+// demand is what a script is told that wants to know more, in the words of RFC 9470.
+func demand(o rp.AuthOptions) string {
+	if o.ACRValues == nil && o.EssentialACR == nil && o.MaxAge == nil && o.Prompt == "" {
+		return `Session error="insufficient_scope"`
+	}
+	text := `Session error="insufficient_user_authentication"`
+	if values := slices.Concat(o.EssentialACR, o.ACRValues); len(values) > 0 && !slices.ContainsFunc(values, isOddText) {
+		text += `, acr_values="` + strings.Join(values, " ") + `"`
+	}
+	if o.MaxAge != nil {
+		text += ", max_age=" + strconv.FormatInt(int64(*o.MaxAge/time.Second), 10)
+	}
+	return text
+}
+
+func isOddText(s string) bool { return strings.ContainsFunc(s, isOdd) }

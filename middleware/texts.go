@@ -20,6 +20,10 @@ func explain(e *Error) (title string, text []string) {
 		t = tokensLost
 	case e.Code == codeLoginLoop && errors.Is(e.Err, ErrLoginRequired):
 		t = tokensEnded
+	case e.Code == codeLoginLoop && challengeOf(e.Err) != nil:
+		t = challengesGoOn
+	case e.Code == codeLoginRequired && challengeOf(e.Err) != nil:
+		t = anotherLogin
 	case !known:
 		return explainProtocol(e)
 	}
@@ -39,6 +43,16 @@ var tokensLost = []string{
 	"You are logged in, but several times in a row your identity provider did not give the access that this page needs.",
 	"Please tell the operators of this site.",
 }
+
+// challengesGoOn is for pages and APIs that want more, whatever login comes.
+var challengesGoOn = []string{
+	"Logging in does not get through",
+	"You logged in several times, and each time something more was wanted.",
+	"Please try again in a minute. If that does not help, tell the operators of this site.",
+}
+
+// anotherLogin is for who is logged in, but not as a page or an API wants it.
+var anotherLogin = []string{"Another login is needed", "For this your identity provider has to confirm once more who you are."}
 
 var texts = map[string][]string{
 	codeTransactionMissing: {
