@@ -15,6 +15,7 @@ const (
 	kindRequest  = 0x11
 	kindResponse = 0x21
 	kindTokens   = 0x31
+	kindUserInfo = 0x41
 )
 
 // writtenRequest is what follows the binding of a request.

@@ -1,8 +1,13 @@
 package rp_test
 
 import (
+	"crypto"
+	"crypto/elliptic"
 	"crypto/x509"
+	"encoding/asn1"
 	"errors"
+	"io"
+	"math/big"
 	"net/http"
 	"strings"
 	"testing"
@@ -91,5 +96,106 @@ func TestClientAuthThatContradictsItself(t *testing.T) {
 				t.Errorf("%v, want one that says %q", err, row.want)
 			}
 		})
+	}
+}
+
+// A29: RequireIss does not depend on what the metadata says.
+func TestA29_iss_is_required_though_no_metadata_says_so(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(s *setting) { s.rp.RequireIss, s.rp.Discovery = true, rp.Lazy })
+	w.lie(pathMeta, func(a *optest.Answer) { delete(a.JSON, "authorization_response_iss_parameter_supported") })
+	q := w.request(rp.AuthOptions{})
+	p := w.answer(q)
+	p.Del("iss")
+	_, err := w.client.VerifyResponse(t.Context(), q, p)
+	w.want(err, rp.ErrIssuerParameter)
+}
+
+// oddSigner is a key in hardware that signs with what is no signature.
+type oddSigner struct {
+	crypto.Signer
+	r, s *big.Int
+}
+
+func (o oddSigner) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) {
+	return asn1.Marshal(struct{ R, S *big.Int }{o.r, o.s})
+}
+
+// D34: what a signer returns is looked at before it is sent.
+func TestSignaturesOutOfRange(t *testing.T) {
+	t.Parallel()
+	one, long := big.NewInt(1), new(big.Int).Lsh(big.NewInt(1), 256)
+	for name, pair := range map[string][2]*big.Int{
+		"D34_r_is_0":        {new(big.Int), one},
+		"D34_s_is_0":        {one, new(big.Int)},
+		"D34_r_is_negative": {big.NewInt(-1), one},
+		"D34_s_is_negative": {one, big.NewInt(-1)},
+		"D34_r_is_too_long": {long, one},
+		"D34_s_is_too_long": {one, long},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			auth := rp.PrivateKeyJWT(oddSigner{ecKey(t, elliptic.P256()), pair[0], pair[1]}, "k")
+			w := newWorld(t, func(s *setting) {
+				s.rp.ClientAuth = auth
+				s.op.ClientSecret, s.op.ClientKeys = "", lazyClient(t, func(c *rp.Config) { c.ClientAuth = auth }).JWKS()
+			})
+			_, err := w.client.Exchange(t.Context(), w.verified(rp.AuthOptions{}))
+			w.want(err, rp.ErrNotSent)
+			w.calls(pathToken, 0)
+		})
+	}
+}
+
+// E15: who names no origin, or none that is one, is told before the first request.
+func TestE15_no_origin_is_told_at_once(t *testing.T) {
+	t.Parallel()
+	for name, origins := range map[string][]string{
+		"E15_none": nil, "E15_unparsable": {"http://[::1"}, "E15_unparsable_among_good_ones": {"https://api.example", "::"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			told, ok := rp.Transport(nil, nil, origins...).(interface{ Err() error })
+			if !ok || told.Err() == nil {
+				t.Error("nobody is told")
+			}
+		})
+	}
+}
+
+// D42: UserInfo needs a user to be about, and an endpoint to be asked at.
+func TestUserInfoOfNobody(t *testing.T) {
+	t.Parallel()
+	p := newParser(t)
+	tokens, err := p.client.ParseTokens(p.tokenBytes("access", []byte{1}, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.client.UserInfo(t.Context(), tokens); !errors.Is(err, rp.ErrNotVerified) {
+		t.Errorf("without a readable ID Token: %v", err)
+	}
+	w := p.writer(kindUserInfo)
+	w.String("")
+	w.Bytes([]byte(`{"sub":""}`))
+	if _, err := p.client.ParseUserInfo(w.Done()); !errors.Is(err, rp.ErrFormat) {
+		t.Errorf("G07: kept without a subject: %v", err)
+	}
+	without := newWorld(t, lazy)
+	without.lie(pathMeta, func(a *optest.Answer) { delete(a.JSON, "userinfo_endpoint") })
+	_, err = without.client.UserInfo(t.Context(), without.tokens(rp.AuthOptions{}))
+	without.want(err, rp.ErrUnsupported)
+}
+
+// I23: where neither token can be revoked both refusals are told.
+func TestI23_both_refusals_are_told(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	tokens := w.tokens(rp.AuthOptions{})
+	w.lie("/revoke", func(a *optest.Answer) {
+		a.Status, a.JSON = http.StatusBadRequest, map[string]any{"error": "no_" + a.Request.Form.Get("token_type_hint")}
+	})
+	err := w.client.Revoke(t.Context(), tokens)
+	if w.said.value(err); err == nil || !strings.Contains(err.Error(), "no_refresh_token") || !strings.Contains(err.Error(), "no_access_token") {
+		t.Errorf("%v", err)
 	}
 }

@@ -131,6 +131,7 @@ func TestOptionsThatCannotBeSent(t *testing.T) {
 		"an extra parameter without a value":  {Extra: url.Values{"audience": {}}},
 		"D49_state_in_another_case":           {Extra: url.Values{"STATE": {"x"}}},
 		"an empty resource among good ones":   {Resources: []string{"https://a.example", ""}},
+		"a resource that is no URI":           {Resources: []string{"https://[::1"}},
 		"a resource twice":                    {Resources: []string{"https://a.example", "https://a.example"}},
 		"claims whose id_token is no object":  {Claims: json.RawMessage(`{"id_token":1}`), EssentialACR: []string{"x"}},
 		"an organization unlike the expected": {Expect: map[string]string{"org_id": "org_a"}, Extra: url.Values{"organization": {"org_b"}}},
