@@ -408,8 +408,21 @@ func (c *callback) build() *http.Request {
 	return r
 }
 
-// post sends the answer as it is.
-func (a *attempt) post() *reply { return a.v.send(a.callback().build()) }
+// post sends the answer as it is, and goes on where the login does.
+func (a *attempt) post() *reply {
+	rep := a.v.send(a.callback().build())
+	if to := rep.Header.Get("Location"); rep.StatusCode == http.StatusSeeOther && strings.HasPrefix(to, "/auth/login-continue?") {
+		return a.v.send(continuation(to))
+	}
+	return rep
+}
+
+// continuation is what a browser sends after the callback of a login that goes on: the chain began on another site.
+func continuation(to string) *http.Request {
+	r := navigation(to)
+	r.Header.Set("Sec-Fetch-Site", "cross-site")
+	return r
+}
 
 // login runs a whole login.
 func (v *visitor) login(path, user string) *reply {

@@ -119,7 +119,7 @@ func (a *Auth) answer(w http.ResponseWriter, r *http.Request, form url.Values, b
 	}
 	hash := sha256.Sum256([]byte(form.Encode()))
 	if d, err := a.openDone(name, value); err == nil {
-		a.repeat(w, r, d, hash)
+		a.repeat(w, r, name, d, hash)
 		return
 	}
 	t, q, e := a.transaction(name, value, form.Get("state"))
@@ -140,6 +140,16 @@ type response struct {
 	form url.Values
 	hash [sha256.Size]byte
 	by   channel
+
+	suspended *suspended // not nil: the login goes on, and there is neither q nor form
+}
+
+// key names what is handled once.
+func (p *response) key() [sha256.Size]byte {
+	if p.suspended != nil {
+		return sha256.Sum256([]byte("suspended\x00" + p.name))
+	}
+	return sha256.Sum256([]byte(p.q.State()))
 }
 
 // maxState bounds what is looked for; our own states are shorter.
@@ -185,7 +195,7 @@ func (a *Auth) transaction(name, value, state string) (*transaction, *rp.AuthReq
 }
 
 // repeat answers a login that is over: a reload and the back button lead on, without a new session.
-func (a *Auth) repeat(w http.ResponseWriter, r *http.Request, d *done, hash [sha256.Size]byte) {
+func (a *Auth) repeat(w http.ResponseWriter, r *http.Request, name string, d *done, hash [sha256.Size]byte) {
 	if subtle.ConstantTimeCompare(d.form[:], hash[:]) != 1 || !a.config.Now().Before(d.until) {
 		e := fail(codeTransactionSpent, errSpent)
 		e.RetryURL = a.site.resolve(d.returnTo)
@@ -193,6 +203,10 @@ func (a *Auth) repeat(w http.ResponseWriter, r *http.Request, d *done, hash [sha
 		return
 	}
 	a.observe(r.Context(), rp.Event{Name: eventLoginRepeated})
+	if d.suspended {
+		seeOther(w, a.continueURL(name))
+		return
+	}
 	seeOther(w, a.site.resolve(d.returnTo))
 }
 
@@ -204,7 +218,7 @@ func seeOther(w http.ResponseWriter, location string) {
 // attempt handles an answer once, however often it comes at the same time.
 func (a *Auth) attempt(w http.ResponseWriter, r *http.Request, p response) {
 	now := a.config.Now()
-	at, first, evicted, err := a.attempts.join(sha256.Sum256([]byte(p.q.State())), p.hash, now, p.t.created.Add(a.config.LoginTimeout))
+	at, first, evicted, err := a.attempts.join(p.key(), p.hash, now, p.t.created.Add(a.config.LoginTimeout))
 	if evicted {
 		a.observe(r.Context(), rp.Event{Name: eventMemoryFull})
 	}
@@ -216,7 +230,7 @@ func (a *Auth) attempt(w http.ResponseWriter, r *http.Request, p response) {
 		return
 	}
 	if first {
-		result := a.sharedSettle(r, p)
+		result := a.handle(r, p)
 		if result.again {
 			result.err.RetryURL = a.LoginURL(p.t.returnTo)
 		}
@@ -236,6 +250,13 @@ func (a *Auth) attempt(w http.ResponseWriter, r *http.Request, p response) {
 	a.conclude(w, r, result)
 }
 
+func (a *Auth) handle(r *http.Request, p response) outcome {
+	if p.suspended != nil {
+		return a.resume(r, p)
+	}
+	return a.sharedSettle(r, p)
+}
+
 // conclude writes an outcome.
 func (a *Auth) conclude(w http.ResponseWriter, r *http.Request, o outcome) {
 	addCookies(w.Header(), o.lines)
@@ -251,23 +272,51 @@ func (a *Auth) conclude(w http.ResponseWriter, r *http.Request, o outcome) {
 
 // settle turns an answer into an outcome. Whatever happens, the transaction is over afterwards.
 func (a *Auth) settle(r *http.Request, p response) (o outcome) {
-	began := a.config.Now()
-	ctx := context.WithoutCancel(r.Context())
-	defer func() {
-		if v := recover(); v != nil {
-			o = outcome{err: fail(codePanic, panicError(v))}
-		}
-		if o.err == nil {
-			return
-		}
-		if o.err.RetryURL == "" {
-			o.err.RetryURL = a.retryURL(o.err, p.t.returnTo)
-		}
-		o.lines = append(o.lines, dropCookie(p.name, a.transactionSite()))
-	}()
-	l := &login{auth: a, ctx: ctx, request: r.WithContext(ctx), response: p}
-	rec, err := l.run()
+	l := a.newLogin(r, p)
+	defer l.conclude(&o)
+	resp, err := l.verify()
+	switch {
+	case err != nil:
+		return l.refused(err)
+	case l.t.continues && a.store.inCookies(): // which a cross-site POST does not bring
+		return l.suspend(resp)
+	}
+	return l.complete(resp)
+}
+
+// newLogin is an answer that arrives now.
+func (a *Auth) newLogin(r *http.Request, p response) *login {
+	ctx, now := context.WithoutCancel(r.Context()), a.config.Now()
+	return &login{auth: a, ctx: ctx, request: r.WithContext(ctx), response: p, began: now, answered: now}
+}
+
+// conclude makes an outcome of a panic, and gives a failure its way on. It is deferred.
+func (l *login) conclude(o *outcome) {
+	if v := recover(); v != nil {
+		*o = outcome{err: fail(codePanic, panicError(v))}
+	}
+	if o.err == nil {
+		return
+	}
+	if o.err.RetryURL == "" {
+		o.err.RetryURL = l.auth.retryURL(o.err, l.t.returnTo)
+	}
+	o.lines = append(o.lines, dropCookie(l.name, l.auth.transactionSite()))
+}
+
+// complete makes a session of a verified answer.
+func (l *login) complete(resp *rp.AuthResponse) outcome {
+	a, ctx := l.auth, l.ctx
+	prior, err := l.before()
 	if err != nil {
+		return outcome{err: fail(codeSessionStore, err)}
+	}
+	rec, err := l.run(resp)
+	if err != nil {
+		return l.refused(err)
+	}
+	if err := l.carry(rec, prior); err != nil {
+		a.revoke(ctx, rec)
 		return l.refused(err)
 	}
 	lines, err := a.save(ctx, rec, a.config.Now())
@@ -282,15 +331,15 @@ func (a *Auth) settle(r *http.Request, p response) (o outcome) {
 	case err != nil:
 		return outcome{err: fail(codeSessionStore, err)}
 	}
-	l.endPrior()
-	p.t.returnTo = a.site.resolve(l.hook.ReturnTo)
-	marker, err := a.finish(p.name, p.t, p.hash, false)
+	l.endPrior(prior)
+	l.t.returnTo = a.site.resolve(l.hook.ReturnTo)
+	marker, err := a.finish(l.name, l.t, done{form: l.hash})
 	if err != nil {
 		return outcome{err: fail(codeInternal, err)}
 	}
 	receipt := l.newest().Receipt()
-	a.observe(ctx, rp.Event{Name: eventLogin, Took: a.config.Now().Sub(began), Receipt: &receipt})
-	return outcome{location: p.t.returnTo, lines: append(lines, marker...)}
+	a.observe(ctx, rp.Event{Name: eventLogin, Took: a.config.Now().Sub(l.began), Receipt: &receipt})
+	return outcome{location: l.t.returnTo, lines: append(lines, marker)}
 }
 
 // retryURL leads on from a login that failed. An account that is not accepted would come again by itself, from the
@@ -314,15 +363,17 @@ type login struct {
 	ctx     context.Context //nolint:containedctx // lives as long as the call that made it
 	request *http.Request
 	response
-	hook    *Login
-	first   *rp.IDToken
-	tokens  *rp.Tokens
-	pending *rp.AuthResponse // its code is spent on demand
+	hook     *Login
+	first    *rp.IDToken
+	tokens   *rp.Tokens
+	pending  *rp.AuthResponse // its code is spent on demand
+	began    time.Time
+	answered time.Time // when the answer came
 }
 
-// run does the steps of a login in their order: every check of the front channel, the app's hook, the code, the match
-// of both channels, the app's other hook, the session.
-func (l *login) run() (*record, error) {
+// verify does the steps of a login in their order: every check of the front channel, and the app's hook. Then run does
+// the rest: the code, the match of both channels, the app's other hook, the session.
+func (l *login) verify() (*rp.AuthResponse, error) {
 	a := l.auth
 	isQuery := l.q.ResponseMode() == rp.Query
 	if l.form.Get("error") == "" && isQuery != (l.by == byQuery) {
@@ -342,6 +393,11 @@ func (l *login) run() (*record, error) {
 			return nil, err
 		}
 	}
+	return resp, nil
+}
+
+// run makes the session of an answer that verify has let through.
+func (l *login) run(resp *rp.AuthResponse) (*record, error) {
 	switch l.hook.Exchange {
 	case ExchangeNow:
 		if err := l.exchange(resp); err != nil {
@@ -349,7 +405,7 @@ func (l *login) run() (*record, error) {
 		}
 	case ExchangeOnDemand:
 		l.pending = resp.WithoutAccessToken()
-		a.warnOfCopies()
+		l.auth.warnOfCopies()
 	case ExchangeNever:
 	}
 	return l.session()
@@ -432,7 +488,7 @@ func (l *login) session() (*record, error) {
 	case l.tokens != nil:
 		r.identity.state = TokensReady
 	case l.pending != nil:
-		r.identity.state, r.identity.since = TokensPending, now
+		r.identity.state, r.identity.since = TokensPending, l.answered
 	}
 	return r, nil
 }
@@ -478,12 +534,15 @@ func (l *login) part(now time.Time) *tokenPart {
 	}
 }
 
-// endPrior ends the session that this browser had when the login began: nothing of it goes over into the new one.
-func (l *login) endPrior() {
-	if l.t.prior == "" {
-		return
+// endPrior ends the session that this browser had when the login began, and the one that it has now.
+func (l *login) endPrior(now *record) {
+	handles := one(l.t.prior)
+	if now != nil {
+		handles = union(handles, one(now.handle))
 	}
-	_ = l.auth.end(l.ctx, l.t.prior, eventSessionEnded) // reported there; the new session stands
+	for _, handle := range handles {
+		_ = l.auth.end(l.ctx, handle, eventSessionEnded) // reported there; the new session stands
+	}
 }
 
 // hookError marks an error of the app's.
@@ -523,11 +582,11 @@ func isNobody(err error) bool {
 
 // nobody leads on without a session. The marker keeps the page from asking again at once.
 func (l *login) nobody() outcome {
-	lines, err := l.auth.finish(l.name, l.t, l.hash, true)
+	marker, err := l.auth.finish(l.name, l.t, done{form: l.hash, silent: true})
 	if err != nil {
 		return outcome{err: fail(codeInternal, err)}
 	}
-	return outcome{location: l.auth.site.resolve(l.t.returnTo), lines: lines}
+	return outcome{location: l.auth.site.resolve(l.t.returnTo), lines: []string{marker}}
 }
 
 func (l *login) refusedByHook(err error) outcome {

@@ -130,7 +130,7 @@ type Auth struct {
 
 // boxes seal, one key for each purpose.
 type boxes struct {
-	transaction, done, logout, identity, tokens, handle, stored, storedTokens, answer, grant *seal.Box
+	transaction, done, logout, identity, tokens, handle, stored, storedTokens, answer, grant, suspended *seal.Box
 
 	challenge *seal.Box
 
@@ -306,7 +306,7 @@ func (a *Auth) setBoxes(keys [][]byte, owner string) error {
 	for purpose, box := range map[string]**seal.Box{
 		"transaction": &b.transaction, "done": &b.done, "logout": &b.logout, "identity": &b.identity, "tokens": &b.tokens,
 		"session handle": &b.handle, "stored session": &b.stored, "stored tokens": &b.storedTokens, "stored answer": &b.answer,
-		"stored grant": &b.grant,
+		"stored grant": &b.grant, "suspended login": &b.suspended,
 	} {
 		if *box, err = ring.Box(purpose); err != nil {
 			return err

@@ -90,7 +90,7 @@ func TestRegisterBesideTheApp(t *testing.T) {
 	auth.Register(list)
 	want := []string{
 		"GET /auth/callback", "GET /auth/frontchannel-logout", "GET /auth/initiate", "GET /auth/jwks", "GET /auth/logged-out",
-		"GET /auth/login", "GET /auth/logout", "POST /auth/backchannel-logout", "POST /auth/callback", "POST /auth/initiate",
+		"GET /auth/login", "GET /auth/login-continue", "GET /auth/logout", "POST /auth/backchannel-logout", "POST /auth/callback", "POST /auth/initiate",
 		"POST /auth/logout",
 	}
 	if slices.Sort(list.seen); !slices.Equal(list.seen, want) {

@@ -44,7 +44,7 @@ func (s *cookieStore) load(_ context.Context, c cookies) (*record, error) {
 		return nil, ErrNoSession
 	}
 	rec.handle = rec.identity.id
-	rec.sealed, rec.chunks, ok = joinChunks(c, &s.names)
+	rec.sealed, rec.chunks, ok = joinChunks(c, s.names.tokens)
 	if !ok || rec.hasPart() != rec.identity.hasPart {
 		return nil, ErrNoSession
 	}
@@ -142,9 +142,9 @@ func splitChunks(text string, count int) []string {
 }
 
 // joinChunks puts the token part together. Either all chunks of one set are there, each once, and no other; or none.
-func joinChunks(c cookies, names *cookieNames) (text string, count int, ok bool) {
+func joinChunks(c cookies, names [maxChunks]string) (text string, count int, ok bool) {
 	var parts [maxChunks]string
-	for i, name := range names.tokens {
+	for i, name := range names {
 		value, ok := c.get(name)
 		if !ok {
 			if c.has(name) {
@@ -158,7 +158,7 @@ func joinChunks(c cookies, names *cookieNames) (text string, count int, ok bool)
 		parts[i] = value
 		count++
 	}
-	for _, name := range names.tokens[count:] {
+	for _, name := range names[count:] {
 		if c.has(name) {
 			return "", 0, false // behind a gap
 		}

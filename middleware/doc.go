@@ -20,6 +20,8 @@
 //   - GET, POST /auth/initiate is a login that a third party starts (Core 4).
 //   - POST /auth/backchannel-logout takes logout tokens from the provider, GET /auth/frontchannel-logout is what it shows
 //     in a frame of its logout page. Register them there.
+//   - GET /auth/login-continue is where a login goes on that was begun for a session in sealed cookies, which the callback's
+//     cross-site POST does not bring: see below.
 //   - GET /auth/jwks publishes the client's own keys.
 //
 // The callback is a cross-site POST whose Origin is often null: state and cookie protect it. [http.CrossOriginProtection]
@@ -83,6 +85,8 @@
 // Config.Observe gets, beside what the client's own Observe gets:
 //
 //   - login_started, login (with the ID Token's receipt), login_repeated (a reload of the callback)
+//   - login_suspended: an answer was verified (with the first ID Token's receipt), and the login goes on in a request that
+//     brings the session
 //   - refused: a request was answered with an [Error], whose Code and Reference it has
 //   - refreshed, userinfo: the provider was asked; Err if in vain
 //   - redeemed: a code was spent on demand; Err if it brought no tokens, or was not sent because it was too late

@@ -171,21 +171,22 @@ var errCeiling = errors.New("session_expiry has passed")
 
 // Names of events; the closed list is in the package documentation.
 const (
-	eventLoginStarted  = "login_started"
-	eventLogin         = "login"
-	eventLoginRepeated = "login_repeated"
-	eventRefused       = "refused"
-	eventRefreshed     = "refreshed"
-	eventRedeemed      = "redeemed"
-	eventUserInfo      = "userinfo"
-	eventSessionEnded  = "session_ended"
-	eventLogout        = "logout"
-	eventMemoryFull    = "memory_full"
-	eventGranted       = "granted"
-	eventNotRenewed    = "not_renewed"
-	eventRevoked       = "revoked"
-	eventLogoutToken   = "backchannel_logout"
-	eventFrame         = "frontchannel_logout"
+	eventLoginStarted   = "login_started"
+	eventLogin          = "login"
+	eventLoginRepeated  = "login_repeated"
+	eventLoginSuspended = "login_suspended"
+	eventRefused        = "refused"
+	eventRefreshed      = "refreshed"
+	eventRedeemed       = "redeemed"
+	eventUserInfo       = "userinfo"
+	eventSessionEnded   = "session_ended"
+	eventLogout         = "logout"
+	eventMemoryFull     = "memory_full"
+	eventGranted        = "granted"
+	eventNotRenewed     = "not_renewed"
+	eventRevoked        = "revoked"
+	eventLogoutToken    = "backchannel_logout"
+	eventFrame          = "frontchannel_logout"
 )
 
 // observe reports an event, once to each of the two who may listen.

@@ -69,7 +69,7 @@ func TokenCookieNames(name string) []string {
 // JoinChunks joins the token part in a Cookie header.
 func JoinChunks(name string, h http.Header) (string, int, bool) {
 	n := newCookieNames(name)
-	return joinChunks(n.read(h), &n)
+	return joinChunks(n.read(h), n.tokens)
 }
 
 // UrgencyOf says whether a token is live (0), ending (1) or over (2).
@@ -89,7 +89,7 @@ func Codes() []string { return slices.Sorted(maps.Keys(statuses)) }
 
 func Events() []string {
 	return []string{
-		eventLogoutToken, eventFrame, eventGranted, eventLogin, eventLoginRepeated, eventLoginStarted, eventLogout, eventMemoryFull, eventNotRenewed,
+		eventLogoutToken, eventFrame, eventGranted, eventLogin, eventLoginRepeated, eventLoginStarted, eventLoginSuspended, eventLogout, eventMemoryFull, eventNotRenewed,
 		eventRedeemed, eventRefreshed, eventRefused, eventRevoked, eventSessionEnded, eventUserInfo,
 	}
 }

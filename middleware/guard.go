@@ -261,7 +261,7 @@ func (a *Auth) withoutTokens(w http.ResponseWriter, r *http.Request, s *Session,
 	case errors.As(err, &own): // its code was spent, and it turned out to be no session
 		e = own.again()
 	case errors.As(err, &tokens) && tokens.State == TokensLost:
-		a.askTokens(w, r, c, err)
+		a.askTokens(w, r, c, s, err)
 		return
 	case errors.Is(err, ErrPending):
 		e = fail(codeTokensPending, err)
@@ -271,7 +271,7 @@ func (a *Auth) withoutTokens(w http.ResponseWriter, r *http.Request, s *Session,
 			break
 		}
 		lives := !errors.Is(err, ErrNoSession) // its tokens are lost, no more
-		a.askLogin(w, r, c, begin{options: a.config.AuthOptions, returnTo: a.site.here(r), continues: lives}, err)
+		a.askLogin(w, r, c, begin{options: a.optionsFor(s), returnTo: a.site.here(r), continues: lives}, err)
 		return
 	case errors.Is(err, ErrNoTokens):
 		e = fail(codeNoTokens, err)
@@ -286,8 +286,8 @@ func (a *Auth) withoutTokens(w http.ResponseWriter, r *http.Request, s *Session,
 
 // askTokens starts a login for a session whose tokens are lost: one that the user does not see if the provider knows them
 // still, else, or if it has just said that it does not, any.
-func (a *Auth) askTokens(w http.ResponseWriter, r *http.Request, c cookies, err error) {
-	b := begin{options: a.config.AuthOptions, returnTo: a.site.here(r), continues: true}
+func (a *Auth) askTokens(w http.ResponseWriter, r *http.Request, c cookies, s *Session, err error) {
+	b := begin{options: a.optionsFor(s), returnTo: a.site.here(r), continues: true}
 	if _, silent := a.recent(c); silent == 0 {
 		b.options.Prompt = promptNone
 	}

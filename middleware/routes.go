@@ -18,7 +18,9 @@ const (
 	routeMe        = "me" // with Config.MeClaims
 )
 
-var routeNames = []string{routeLogin, routeLogout, routeLoggedOut, routeInitiate, routeJWKS, routeFrame, routeProvider}
+var routeNames = []string{
+	routeLogin, routeLogout, routeLoggedOut, routeInitiate, routeJWKS, routeFrame, routeProvider, routeContinue,
+}
 
 // route is one path with what it does for each method.
 type route struct {
@@ -38,6 +40,9 @@ func (a *Auth) routes() []route {
 		{routeFrame, (*Auth).frontchannelRoute, nil},
 		{routeProvider, nil, (*Auth).backchannelRoute},
 	}
+	if a.store.inCookies() {
+		routes = append(routes, route{routeContinue, (*Auth).continueRoute, nil})
+	}
 	if a.site.me {
 		routes = append(routes, route{routeMe, (*Auth).meRoute, nil})
 	}
@@ -46,7 +51,8 @@ func (a *Auth) routes() []route {
 
 // Register adds the routes to mux, each as an exact "METHOD /path" pattern without PublicPrefix: beside the path of
 // RedirectURL, say /auth/callback, they are /auth/login, /auth/logout, /auth/logged-out, /auth/initiate, /auth/jwks,
-// /auth/frontchannel-logout and /auth/backchannel-logout; with Config.MeClaims /auth/me, too.
+// /auth/frontchannel-logout and /auth/backchannel-logout; with sealed cookies /auth/login-continue, and with
+// Config.MeClaims /auth/me, too.
 func (a *Auth) Register(mux interface {
 	Handle(pattern string, h http.Handler)
 },

@@ -34,11 +34,13 @@ type done struct {
 	form     [sha256.Size]byte // hash of the answer that was accepted
 	returnTo string
 	silent   bool // nobody was logged in at the provider
+	// suspended says that the answer was verified, and that the login goes on at the route of continuations.
+	suspended bool
 }
 
 const (
 	transactionVersion = 2
-	doneVersion        = 1
+	doneVersion        = 2
 	// maxTransactions and maxTransactionSize bound what logins in many tabs take of a browser's cookies.
 	maxTransactions    = 5
 	maxTransactionSize = 4 << 10
@@ -77,6 +79,7 @@ func (d *done) encode() []byte {
 	w.Bytes(d.form[:])
 	w.String(d.returnTo)
 	w.Bool(d.silent)
+	w.Bool(d.suspended)
 	return w.Done()
 }
 
@@ -84,7 +87,7 @@ func decodeDone(b []byte) (*done, error) {
 	r := wire.NewReader(b, doneVersion)
 	d := &done{at: r.Time(), until: r.Time()}
 	form := r.Bytes()
-	d.returnTo, d.silent = r.String(), r.Bool()
+	d.returnTo, d.silent, d.suspended = r.String(), r.Bool(), r.Bool()
 	if err := r.Close(); err != nil || copy(d.form[:], form) != len(d.form) {
 		return nil, wire.ErrFormat
 	}
@@ -183,15 +186,15 @@ func (a *Auth) openDone(name, value string) (*done, error) {
 	return decodeDone(plain)
 }
 
-// finish returns the line that replaces a transaction by its marker, for what remains of its life.
-func (a *Auth) finish(name string, t *transaction, form [sha256.Size]byte, silent bool) ([]string, error) {
+// finish returns the line that replaces a transaction by its marker d, for what remains of its life.
+func (a *Auth) finish(name string, t *transaction, d done) (string, error) {
 	now := a.config.Now()
-	d := &done{at: now, until: t.created.Add(a.config.LoginTimeout), form: form, returnTo: t.returnTo, silent: silent}
+	d.at, d.until, d.returnTo = now, t.created.Add(a.config.LoginTimeout), t.returnTo
 	sealed, err := a.boxes.done.Seal(d.encode(), name)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
-	return []string{setCookie(name, sealed, d.until.Sub(now), a.transactionSite())}, nil
+	return setCookie(name, sealed, d.until.Sub(now), a.transactionSite()), nil
 }
 
 // recent counts the logins that this browser finished within the loop window, all and the silent ones that found
@@ -228,8 +231,11 @@ func (a *Auth) transactions(c cookies) (n int) {
 func (a *Auth) dropTransactions(c cookies) []string {
 	var lines []string
 	for _, k := range c {
-		if a.isTransaction(k.name) {
+		switch {
+		case a.isTransaction(k.name):
 			lines = append(lines, dropCookie(k.name, a.transactionSite()))
+		case strings.HasPrefix(k.name, a.names.prefix+suffixSuspended):
+			lines = append(lines, dropCookie(k.name, http.SameSiteLaxMode))
 		}
 	}
 	return lines
