@@ -57,7 +57,7 @@ func (a *Auth) stepUp(w http.ResponseWriter, r *http.Request, s *Session, challe
 		return
 	}
 	i := &s.state.record().identity
-	if classify(r.Method, r.Header) == navPage || a.unmet(i, a.digest(challenge.Options)) {
+	if classify(r.Method, r.Header) == navPage || a.unmet(i, challengeDigest(a.optionsOf(i, challenge.Options))) {
 		a.challenge(w, r, i, challenge.Options, a.site.here(r))
 		return
 	}
@@ -70,7 +70,8 @@ func (a *Auth) stepUp(w http.ResponseWriter, r *http.Request, s *Session, challe
 // challenge sends a session's user to the provider, unless that has just been in vain.
 func (a *Auth) challenge(w http.ResponseWriter, r *http.Request, i *identity, o rp.AuthOptions, returnTo string) {
 	c := a.names.read(r.Header)
-	digest := a.digest(o)
+	options := a.optionsOf(i, o)
+	digest := challengeDigest(options)
 	all, _ := a.recent(c)
 	var e *Error
 	switch {
@@ -79,7 +80,7 @@ func (a *Auth) challenge(w http.ResponseWriter, r *http.Request, i *identity, o 
 	case all >= maxLogins: // whoever asks, asks for something else each time
 		e = fail(codeLoginLoop, &Challenge{Options: o})
 	default:
-		a.begins(w, r, c, begin{options: merge(a.config.AuthOptions, o), returnTo: returnTo, challenge: digest, continues: true})
+		a.begins(w, r, c, begin{options: options, returnTo: returnTo, challenge: digest, continues: true})
 		return
 	}
 	e.RetryURL = a.site.home()
@@ -91,9 +92,9 @@ func (a *Auth) unmet(i *identity, digest string) bool {
 	return i.challenge == digest && a.config.Now().Sub(i.started) < loopWindow
 }
 
-// digest tells challenges apart.
-func (a *Auth) digest(o rp.AuthOptions) string {
-	return challengeDigest(merge(a.config.AuthOptions, o))
+// optionsOf asks for o beside what the session's login asked for.
+func (a *Auth) optionsOf(i *identity, o rp.AuthOptions) rp.AuthOptions {
+	return merge(merge(a.config.AuthOptions, rp.AuthOptions{Scopes: i.scopes, Resources: i.resources}), o)
 }
 
 // challengeDigest tells challenges apart.
