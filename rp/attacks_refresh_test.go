@@ -17,7 +17,7 @@ import (
 )
 
 // Groups E and D42 to D44. Not here: E05, E06, E10, E12, E18, E19 are about sessions, which package middleware has;
-// E20, token exchange, does not exist. E11 is X20 below as far as it is rp's.
+// E20 is in attacks_tokenexchange_test.go. E11 is X20 below as far as it is rp's.
 
 // refreshRow is one refresh that is not what it should be. The tokens that were there stay as good as they were.
 type refreshRow struct {

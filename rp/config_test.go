@@ -240,14 +240,23 @@ func TestK02_secrets_do_not_print_themselves(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	x := rp.TokenExchange{SubjectToken: tokens.OAuth2().AccessToken, ActorToken: tokens.IDToken().Raw()}
+	source := client.TokenSource(tokens, func(context.Context, *rp.Tokens) error { return nil })
+	credentials := client.ClientCredentials(rp.Target{})
+	own, err := credentials.Token(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
 	secrets := []string{
-		clientSecret, q.State(), params.Get("code"), a.AccessToken().AccessToken, a.IDToken().Raw(),
+		own.AccessToken, clientSecret, q.State(), params.Get("code"), a.AccessToken().AccessToken, a.IDToken().Raw(),
 		tokens.OAuth2().AccessToken, tokens.OAuth2().RefreshToken, tokens.IDToken().Raw(), "alice@",
 	}
 	for name, v := range map[string]any{
 		"ClientAuth": config.ClientAuth, "Config": config, "Client": client, "AuthRequest": q, "AuthResponse": a,
 		"Tokens": tokens, "UserInfo": u, "*Config": &config, "nested": struct{ T *rp.Tokens }{tokens},
-		"value": struct{ C rp.Config }{config},
+		"value": struct{ C rp.Config }{config}, "TokenExchange": x, "*TokenExchange": &x,
+		"RefreshSource": source, "source of a target": source.For(rp.Target{Resource: "https://a.example/"}),
+		"source of client credentials": credentials,
 	} {
 		var out bytes.Buffer
 		fmt.Fprintf(&out, "%v %+v %#v %s %q %x %d", v, v, v, v, v, v, v)

@@ -36,8 +36,8 @@ var (
 	ErrMetadata = errors.New("provider metadata is not usable")
 	// ErrConfig: a field of Config contradicts another, or a specification.
 	ErrConfig = errors.New("invalid configuration")
-	// ErrOptions: a field of AuthOptions cannot be sent.
-	ErrOptions = errors.New("invalid authorization options")
+	// ErrOptions: a field of AuthOptions, Target or TokenExchange cannot be sent.
+	ErrOptions = errors.New("invalid options")
 	// ErrFormat: the bytes given to a Parse function are damaged, or of an unknown version.
 	ErrFormat = errors.New("unknown or damaged format")
 	// ErrOtherClient: the value belongs to another issuer, client ID or redirect URI.

@@ -27,7 +27,12 @@ var ours = []string{
 func isOurs(name string) bool { return slices.Contains(ours, strings.ToLower(name)) }
 
 func optionError(format string, a ...any) error {
-	return fmt.Errorf("rp: %w: %w", ErrOptions, fmt.Errorf(format, a...))
+	return fmt.Errorf("rp: %w", badOption(format, a...))
+}
+
+// badOption is optionError for an error that is wrapped once more.
+func badOption(format string, a ...any) error {
+	return fmt.Errorf("%w: %w", ErrOptions, fmt.Errorf(format, a...))
 }
 
 // Validate reports what [Client.NewAuthRequest] would refuse, as an error that wraps [ErrOptions] and names the field: for

@@ -96,13 +96,13 @@ func (c *Client) owns(t *Tokens) error {
 func (to Target) add(form url.Values) error {
 	if to.Resource != "" {
 		if err := absoluteURI(to.Resource); err != nil {
-			return optionError("Target.Resource: %w", err)
+			return badOption("Target.Resource: %w", err)
 		}
 		form.Set("resource", to.Resource)
 	}
 	if to.Audience != "" {
 		if !isVisible(to.Audience, maxAudience) {
-			return optionError("Target.Audience: %q", clean(to.Audience, maxErrorCode))
+			return badOption("Target.Audience: %q", clean(to.Audience, maxErrorCode))
 		}
 		form.Set("audience", to.Audience)
 	}
@@ -110,7 +110,7 @@ func (to Target) add(form url.Values) error {
 		return nil
 	}
 	if err := checkList(to.Scopes, scopeToken); err != nil {
-		return optionError("Target.Scopes: %w", err)
+		return badOption("Target.Scopes: %w", err)
 	}
 	form.Set("scope", strings.Join(to.Scopes, " "))
 	return nil

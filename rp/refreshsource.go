@@ -56,7 +56,7 @@ func (c *Client) TokenSource(t *Tokens, save func(context.Context, *Tokens) erro
 		s.main.token = t.OAuth2()
 	}
 	if s.refused == nil && save == nil {
-		s.refused = optionError("save: required; tokens that nobody keeps are lost with the process")
+		s.refused = badOption("save: required; tokens that nobody keeps are lost with the process")
 	}
 	if s.refused != nil {
 		s.refused = fmt.Errorf("rp: token source: %w", s.refused)

@@ -2,6 +2,7 @@ package rp
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -43,6 +44,11 @@ type TokenExchange struct {
 	// Extra are further parameters that a provider wants, one value each. A parameter of the grant or of the client's
 	// authentication is refused.
 	Extra url.Values
+}
+
+// GobEncode refuses: unlike the other types with secrets, this one has exported fields that encoding/gob would write.
+func (TokenExchange) GobEncode() ([]byte, error) {
+	return nil, errors.New("rp: a TokenExchange holds secrets and is not encoded")
 }
 
 // TokenExchange exchanges a token for one of another audience, or of fewer rights, or of another type: what an API does
@@ -105,9 +111,9 @@ func (x *TokenExchange) form() (url.Values, error) {
 	form := url.Values{"grant_type": {grantTokenExchange}, "subject_token": {x.SubjectToken}}
 	switch {
 	case x.ActorToken == "" && x.ActorTokenType != "":
-		return nil, optionError("ActorTokenType: there is no ActorToken") // "MUST NOT be included otherwise"
+		return nil, badOption("ActorTokenType: there is no ActorToken") // "MUST NOT be included otherwise"
 	case x.ActorToken != "" && x.ActorTokenType == "":
-		return nil, optionError("ActorTokenType: required with an ActorToken")
+		return nil, badOption("ActorTokenType: required with an ActorToken")
 	case x.ActorToken != "":
 		if err := checkExchanged("ActorToken", x.ActorToken); err != nil {
 			return nil, err
@@ -123,7 +129,7 @@ func (x *TokenExchange) form() (url.Values, error) {
 			continue
 		}
 		if u, err := url.Parse(t.value); err != nil || !u.IsAbs() || !isVisible(t.value, maxErrorURI) {
-			return nil, optionError("%s: not a URI", t.field)
+			return nil, badOption("%s: not a URI", t.field)
 		}
 		form.Set(t.name, t.value)
 	}
@@ -136,13 +142,13 @@ func (x *TokenExchange) form() (url.Values, error) {
 // checkExchanged checks a token that is exchanged, without repeating it.
 func checkExchanged(field, token string) error {
 	if token == "" {
-		return optionError("%s: required", field)
+		return badOption("%s: required", field)
 	}
 	if scheme, _, ok := strings.Cut(token, " "); ok && len(scheme) < 16 {
-		return optionError("%s: give the token alone, without the scheme that stands before it in a header", field)
+		return badOption("%s: give the token alone, without the scheme that stands before it in a header", field)
 	}
 	if !isVisible(token, maxTokens) {
-		return optionError("%s: not a token", field)
+		return badOption("%s: not a token", field)
 	}
 	return nil
 }
@@ -161,14 +167,14 @@ func (x *TokenExchange) addExtra(form url.Values) error {
 	for name, values := range x.Extra {
 		switch {
 		case !isVisible(name, maxErrorCode) || name == "":
-			return optionError("Extra: not a name")
+			return badOption("Extra: not a name")
 		case slices.Contains(reserved, strings.ToLower(name)):
-			return optionError("Extra: %s is not a further parameter", name)
+			return badOption("Extra: %s is not a further parameter", name)
 		case len(values) != 1:
-			return optionError("Extra: %s needs one value", name)
+			return badOption("Extra: %s needs one value", name)
 		}
 		if size += len(name) + len(values[0]); size > maxExtra {
-			return optionError("Extra: too long")
+			return badOption("Extra: too long")
 		}
 		form.Set(name, values[0])
 	}
