@@ -74,7 +74,7 @@ func (a *Auth) moveTo(id string, moved *bool) renewal {
 		if rec.part.parsed.OAuth2().RefreshToken == "" {
 			return nil, ErrLoginRequired
 		}
-		g := &grant{subject: rec.identity.subject, obtained: rec.part.obtained, tokens: rec.part.parsed}
+		g := &grant{subject: rec.identity.subject, tokens: rec.part.parsed}
 		if err := a.server.putGrant(ctx, id, g); err != nil {
 			return nil, err
 		}
@@ -92,7 +92,7 @@ func (a *Auth) moveTo(id string, moved *bool) renewal {
 // grant is a refresh token that belongs to no session. Without tokens it is one that the provider refuses.
 type grant struct {
 	subject  string
-	obtained time.Time
+	obtained time.Time // by the last refresh; zero if there was none
 	tokens   *rp.Tokens
 	version  uint64
 }
@@ -160,8 +160,9 @@ func (s *serverStore) storedGrant(ctx context.Context, id string) (*grant, error
 	return g, nil
 }
 
-// Offline returns the tokens of a grant that [Session.Grant] made, for a worker: they are refreshed when it is time, by one
-// process at once. Its Token returns [ErrLoginRequired] once the provider has ended the grant, and [rp.ErrUnavailable] if
+// Offline returns the tokens of a grant that [Session.Grant] made, for a worker: they are refreshed when it is time, and
+// before the first use, by one process at once. With [rp.Transport] a token that an API rejects is renewed, too. Its Token
+// returns [ErrLoginRequired] once the provider has ended the grant, and [rp.ErrUnavailable] if
 // neither a token nor the provider is there. What it asks of the provider goes on when its ctx ends.
 //
 // [ErrNoSession] if there is no such grant; [rp.ErrUnsupported] if Config.Store is no [SessionStore]; any other error is
@@ -207,25 +208,14 @@ type offline struct {
 
 // grantFlight is one renewal; next and err are there when done is closed.
 type grantFlight struct {
-	done chan struct{}
-	next *grant
-	err  error
+	rejected string // the access token that an API rejected; "" if it is merely time for another
+	done     chan struct{}
+	next     *grant
+	err      error
 }
 
 func (o *offline) Token(ctx context.Context) (*oauth2.Token, error) {
-	g, f := o.join(ctx)
-	if f == nil {
-		return withoutRefresh(g.tokens.OAuth2()), nil
-	}
-	var err error
-	select {
-	case <-f.done:
-		if err = f.err; err == nil {
-			g = f.next
-		}
-	case <-ctx.Done():
-		err = ctx.Err()
-	}
+	g, err := o.get(ctx, "")
 	over := g.urgency(o.auth.config.Now()) == tokenOver
 	if err != nil && (over || errors.Is(err, ErrNoSession) || errors.Is(err, ErrLoginRequired)) {
 		return nil, err
@@ -233,16 +223,47 @@ func (o *offline) Token(ctx context.Context) (*oauth2.Token, error) {
 	return withoutRefresh(g.tokens.OAuth2()), nil
 }
 
-// join returns the grant, and the renewal to wait for if it is time for one. It does not end with the request of the
-// one who was first: its answer must not be lost.
-func (o *offline) join(ctx context.Context) (*grant, *grantFlight) {
+// Renew is asked after an API refused a token, see [rp.TokenSource].
+func (o *offline) Renew(ctx context.Context, rejected *oauth2.Token) (*oauth2.Token, error) {
+	g, err := o.get(ctx, rejected.AccessToken)
+	if err != nil {
+		return nil, err
+	}
+	return withoutRefresh(g.tokens.OAuth2()), nil
+}
+
+// get returns a grant with a live access token that is not the rejected one; with an error the grant as it was.
+func (o *offline) get(ctx context.Context, rejected string) (*grant, error) {
+	for {
+		g, f := o.join(ctx, rejected)
+		if f == nil {
+			return g, nil
+		}
+		select {
+		case <-f.done:
+		case <-ctx.Done():
+			return g, ctx.Err()
+		}
+		switch {
+		case f.rejected != rejected: // somebody else's; what came of it is in o.last
+		case f.err != nil:
+			return g, f.err
+		default:
+			return f.next, nil
+		}
+	}
+}
+
+// join returns the grant, and the renewal to wait for if one is needed. It does not end with the request of the one who
+// was first: its answer must not be lost.
+func (o *offline) join(ctx context.Context, rejected string) (*grant, *grantFlight) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.last.urgency(o.auth.config.Now()) == tokenLive {
+	if o.last.serves(rejected, o.auth.config.Now()) {
 		return o.last, nil
 	}
 	if o.flight == nil {
-		f := &grantFlight{done: make(chan struct{})}
+		f := &grantFlight{rejected: rejected, done: make(chan struct{})}
 		o.flight = f
 		o.auth.background.Go(func() { o.fly(context.WithoutCancel(ctx), f) })
 	}
@@ -252,7 +273,7 @@ func (o *offline) join(ctx context.Context) (*grant, *grantFlight) {
 func (o *offline) fly(ctx context.Context, f *grantFlight) {
 	ctx, cancel := context.WithTimeout(ctx, refreshTimeout)
 	defer cancel()
-	f.next, f.err = o.renew(ctx)
+	f.next, f.err = o.renew(ctx, f.rejected)
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if f.err == nil {
@@ -262,12 +283,22 @@ func (o *offline) fly(ctx context.Context, f *grantFlight) {
 	close(f.done)
 }
 
+// serves reports whether the access token is live and not the rejected one.
+func (g *grant) serves(rejected string, now time.Time) bool {
+	return g.urgency(now) == tokenLive && g.tokens.OAuth2().AccessToken != rejected
+}
+
+// urgency: a grant that was never refreshed has the access token that its session had, which a logout revokes.
 func (g *grant) urgency(now time.Time) urgency {
-	return urgencyOf(g.tokens.OAuth2().Expiry, g.obtained, now)
+	u := urgencyOf(g.tokens.OAuth2().Expiry, g.obtained, now)
+	if u == tokenLive && g.obtained.IsZero() {
+		return tokenEnding
+	}
+	return u
 }
 
 // renew reads the grant again under its lock, and refreshes it if nobody else has.
-func (o *offline) renew(ctx context.Context) (*grant, error) {
+func (o *offline) renew(ctx context.Context, rejected string) (*grant, error) {
 	a := o.auth
 	unlock, err := a.server.lockKey(ctx, a.server.key("grant", o.id))
 	if err != nil {
@@ -275,10 +306,13 @@ func (o *offline) renew(ctx context.Context) (*grant, error) {
 	}
 	defer unlock()
 	g, err := a.server.grant(ctx, o.id)
-	if err != nil || g.urgency(a.config.Now()) == tokenLive {
-		return g, err
-	}
 	began := a.config.Now()
+	switch {
+	case err != nil || g.serves(rejected, began):
+		return g, err
+	case g.urgency(began) == tokenLive && began.Sub(g.obtained) < renewEvery:
+		return nil, ErrLoginRequired // it is new: another one would be refused, too
+	}
 	tokens, err := a.client.Refresh(ctx, g.tokens, rp.Target{})
 	a.observe(ctx, rp.Event{Name: eventRefreshed, Took: a.config.Now().Sub(began), Code: errorCode(err), Err: err})
 	next := &grant{subject: g.subject, obtained: a.config.Now(), version: g.version}

@@ -72,6 +72,74 @@ func TestGrant(t *testing.T) {
 			t.Errorf("%d refreshes", n)
 		}
 	})
+	t.Run("uses_no_token_that_a_logout_revokes", func(t *testing.T) {
+		t.Parallel()
+		f, v, id := granted(t)
+		v.send(formPost("/auth/logout", nil))
+		_ = f.auth.Close() // the revocation
+		source, err := f.auth.Offline(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		client := &http.Client{Transport: rp.Transport(source, nil, f.op.URL)}
+		for range 2 {
+			if status := statusOf(t, client, f.op.URL+"/api"); status != http.StatusOK || f.refreshes() != 1 {
+				t.Errorf("the API answers %d after %d refreshes", status, f.refreshes())
+			}
+		}
+	})
+	t.Run("uses_the_sessions_token_while_the_provider_is_down", func(t *testing.T) {
+		t.Parallel()
+		f, _, id := granted(t)
+		f.op.Fault(func(a *optest.Answer) {
+			if a.Grant == "refresh_token" {
+				a.Status = http.StatusServiceUnavailable
+			}
+		})
+		source, err := f.auth.Offline(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if token, err := source.Token(t.Context()); err != nil || token.AccessToken == "" {
+			t.Errorf("%v", err)
+		}
+	})
+	t.Run("renews_what_an_api_rejects", func(t *testing.T) {
+		t.Parallel()
+		f, _, id := granted(t)
+		source, err := f.auth.Offline(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := source.Token(t.Context()); err != nil || f.refreshes() != 1 {
+			t.Fatalf("%v, %d refreshes", err, f.refreshes())
+		}
+		rejecting := true
+		f.op.Fault(func(a *optest.Answer) {
+			if a.Endpoint == "/api" && rejecting {
+				a.Status = http.StatusUnauthorized
+				a.HTTPHeader.Set("WWW-Authenticate", `Bearer error="invalid_token"`)
+			}
+			rejecting = rejecting && a.Grant != "refresh_token"
+		})
+		client := &http.Client{Transport: rp.Transport(source, nil, f.op.URL)}
+		if status := statusOf(t, client, f.op.URL+"/api"); status != http.StatusUnauthorized || f.refreshes() != 1 {
+			t.Errorf("a new token: the API answers %d after %d refreshes", status, f.refreshes())
+		}
+		f.clock.add(time.Minute)
+		var group sync.WaitGroup
+		for range 10 {
+			group.Go(func() {
+				if status := statusOf(t, client, f.op.URL+"/api"); status != http.StatusOK {
+					t.Errorf("an older one: the API answers %d", status)
+				}
+			})
+		}
+		group.Wait()
+		if f.refreshes() != 2 {
+			t.Errorf("%d refreshes", f.refreshes())
+		}
+	})
 	t.Run("session_without_it_asks_for_a_login", func(t *testing.T) {
 		t.Parallel()
 		f, v, _ := granted(t)
@@ -126,4 +194,19 @@ func TestGrant(t *testing.T) {
 		}
 		v.open("/private")
 	})
+}
+
+func statusOf(t *testing.T, client *http.Client, address string) int {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		t.Error(err)
+		return 0
+	}
+	response.Body.Close()
+	return response.StatusCode
 }
