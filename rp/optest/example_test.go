@@ -2,12 +2,14 @@ package optest_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"slices"
+	"strings"
 
 	"github.com/twofold-auth/twofold/rp/optest"
 )
@@ -104,4 +106,39 @@ func ExampleBrowser() {
 		fmt.Println(err)
 	}
 	// Output: came: __Host-login=1
+}
+
+// A token for one API is refused by another one. The provider plays both.
+func ExampleServer_resources() {
+	op := optest.NewServer(optest.Config{Resources: []string{"https://orders.example", "https://billing.example"}})
+	defer op.Close()
+	response, err := http.PostForm(op.URL+"/oauth/token", url.Values{
+		"grant_type": {"client_credentials"}, "client_id": {"demo"}, "client_secret": {"any"}, "resource": {"https://orders.example"},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = response.Body.Close() }()
+	var token struct {
+		Access string `json:"access_token"`
+	}
+	_ = json.NewDecoder(response.Body).Decode(&token)
+
+	for _, demand := range []string{"resource=https://orders.example", "resource=https://billing.example", "acr_values=gold"} {
+		r, _ := http.NewRequest(http.MethodGet, op.URL+"/api?"+demand, http.NoBody)
+		r.Header.Set("Authorization", "Bearer "+token.Access)
+		answer, err := http.DefaultClient.Do(r)
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		_ = answer.Body.Close()
+		_, reason, _ := strings.Cut(answer.Header.Get("WWW-Authenticate"), "error=")
+		fmt.Println(strings.TrimSpace(answer.Status[:4] + reason))
+	}
+	// Output:
+	// 200
+	// 401 "invalid_token", error_description="the access token is for another API"
+	// 401 "insufficient_user_authentication", error_description="another login is needed", acr_values="gold"
 }
