@@ -10,8 +10,6 @@ import (
 	"net/url"
 	"strings"
 
-	"golang.org/x/oauth2"
-
 	"github.com/twofold-auth/twofold/rp"
 	"github.com/twofold-auth/twofold/rp/optest"
 )
@@ -201,7 +199,7 @@ func ExampleOAuth2TokenSource() {
 	client := exampleClient(op)
 	defer func() { _ = client.Close() }()
 
-	var source oauth2.TokenSource = rp.OAuth2TokenSource(context.Background(), client.ClientCredentials(rp.Target{}))
+	source := rp.OAuth2TokenSource(context.Background(), client.ClientCredentials(rp.Target{}))
 	token, err := source.Token()
 	fmt.Println(token.Valid(), err)
 	// Output: true <nil>
