@@ -32,6 +32,7 @@ type options struct {
 	logouts    bool           // the provider tells the app of logouts
 	client     func(*rp.Config)
 	middleware func(*middleware.Config)
+	routes     func(*app, *http.ServeMux) // further ones
 }
 
 // app is a small web app built on the public API, at https://NAME.app.test. It is its provider's client NAME.
@@ -177,6 +178,9 @@ func (a *app) start(o options) {
 	mux.Handle("GET /brief", auth.RequireTokens(a.call("/brief")))
 	mux.Handle("GET /userinfo", auth.RequireTokens(http.HandlerFunc(a.userInfo)))
 	mux.Handle("POST /refresh", auth.RequireTokens(http.HandlerFunc(a.refresh)))
+	if o.routes != nil {
+		o.routes(a, mux)
+	}
 	a.w.apps.handle(a.name, a.heard.Handler(mux))
 }
 

@@ -3,7 +3,8 @@
 // the address of its control server when it listens, and ends when its standard input does.
 //
 // Its control server takes clients (PUT /clients/HOST with the metadata as JSON) and answers GET /calls with all that
-// reached the providers: the tests count calls to the token endpoint and look at what was sent with them.
+// reached the providers: the tests count calls to the token endpoint and look at what was sent with them. PUT /hold/CLIENT
+// holds a client's calls to the token endpoint until DELETE; GET /hold/CLIENT answers when one is held.
 import { createServer as createControl } from 'node:http';
 import { createServer, request as open } from 'node:https';
 import { once } from 'node:events';
@@ -23,6 +24,31 @@ const page = (title, body) => `<!DOCTYPE html><html lang="en"><head><meta charse
 <meta name="viewport" content="width=device-width"></head><body><h1>${title}</h1>${body}</body></html>`;
 const escape = (s) => String(s).replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
 
+// holds are the clients whose token calls wait.
+const holds = new Map();
+
+function hold() {
+  const h = {};
+  h.over = new Promise((resolve) => { h.release = resolve; });
+  h.arrived = new Promise((resolve) => { h.arrive = resolve; });
+  return h;
+}
+
+// basic is the client that a call's Basic credentials name.
+function basic(req) {
+  const [scheme, credentials] = (req.headers.authorization ?? '').split(' ');
+  return scheme === 'Basic' ? decodeURIComponent(Buffer.from(credentials, 'base64').toString().split(':')[0]) : undefined;
+}
+
+// heldFor waits as long as the client of a token call has to.
+async function heldFor(req) {
+  const h = holds.get(basic(req));
+  if (h) {
+    h.arrive();
+    await h.over;
+  }
+}
+
 // send is the provider's way to the apps, instead of fetch: as for Chromium and the relying party, every name is this
 // machine, and the test authority is the only one that counts.
 const send = (url, { method = 'GET', headers, body, signal }) => new Promise((resolve, reject) => {
@@ -35,6 +61,21 @@ const send = (url, { method = 'GET', headers, body, signal }) => new Promise((re
   request.end(body && String(body));
 });
 
+// The levels of login: who asks for the second one gets it, by logging in again.
+const password = 'urn:test:password';
+const otp = 'urn:test:otp';
+
+// policy is the provider's, and heeds acr_values as Keycloak does: a weaker login that is there is not enough.
+function policy() {
+  const base = interactionPolicy.base();
+  base.get('login').checks.add(new interactionPolicy.Check('acr_values', 'a stronger login is asked for', (ctx) => {
+    const asked = ctx.oidc.params.acr_values?.split(' ');
+    return asked && !asked.includes(ctx.oidc.acr) && !ctx.oidc.result?.login
+      ? interactionPolicy.Check.REQUEST_PROMPT : interactionPolicy.Check.NO_NEED_TO_PROMPT;
+  }));
+  return base;
+}
+
 // settings turns an entry of the configuration into oidc-provider's. What is not named keeps the provider's default.
 function settings(entry) {
   return {
@@ -42,6 +83,7 @@ function settings(entry) {
     cookies: { keys: ['end-to-end'] },
     routes: { authorization: '/authorize', token: '/oauth/token', userinfo: '/userinfo', jwks: '/jwks', end_session: '/logout' },
     responseTypes: ['code', 'id_token', 'code id_token', 'code token', 'code id_token token'],
+    acrValues: [password, otp],
     scopes: ['openid', 'offline_access', 'profile', 'email'],
     claims: { openid: ['sub'], profile: ['name'], email: ['email', 'email_verified'], acr: null, amr: null, auth_time: null, sid: null, iss: null },
     conformIdTokenClaims: false, // the claims of scopes are in the ID Token too, as at Auth0 and Entra ID
@@ -59,7 +101,7 @@ function settings(entry) {
       accountId: id,
       claims: () => ({ sub: id, name: `${id} of the tests`, email: `${id}@example.test`, email_verified: true }),
     }),
-    interactions: { url: (ctx, interaction) => `/interaction/${interaction.uid}`, policy: interactionPolicy.base() },
+    interactions: { url: (ctx, interaction) => `/interaction/${interaction.uid}`, policy: policy() },
     renderError: (ctx, out) => {
       ctx.type = 'html';
       ctx.body = page('The provider refused', `<pre id="refused">${escape(JSON.stringify(out))}</pre>`);
@@ -107,7 +149,8 @@ async function interact(provider, req, res) {
 
 async function outcome(provider, details, fields) {
   if (details.prompt.name === 'login') {
-    return { login: { accountId: fields.get('login'), acr: 'urn:test:password', amr: ['pwd'] } };
+    const strong = details.params.acr_values?.split(' ').includes(otp);
+    return { login: { accountId: fields.get('login'), acr: strong ? otp : password, amr: strong ? ['pwd', 'otp'] : ['pwd'] } };
   }
   if (fields.get('consent') !== 'yes') {
     return { error: 'access_denied', error_description: 'the user said no' };
@@ -152,9 +195,13 @@ async function serve(entry) {
   record(provider);
   handler = (req, res) => {
     const url = new URL(req.url, provider.issuer);
-    req.call = { host: entry.host, verb: req.method, path: url.pathname, query: Object.fromEntries(url.searchParams), bearer: /^bearer /i.test(req.headers.authorization ?? '') };
+    req.call = { host: entry.host, verb: req.method, path: url.pathname, query: Object.fromEntries(url.searchParams), bearer: /^bearer /i.test(req.headers.authorization ?? ''), basic: basic(req) };
     calls.push(req.call);
     res.on('finish', () => { req.call.status = res.statusCode; });
+    if (url.pathname.endsWith('/oauth/token')) {
+      heldFor(req).then(() => callback(req, res));
+      return;
+    }
     if (!url.pathname.startsWith('/interaction/')) {
       callback(req, res);
       return;
@@ -178,7 +225,21 @@ async function register(provider, req) {
   await provider.Client.find(metadata.client_id); // throws what is wrong with it
 }
 
+// held answers the control server's /hold/CLIENT.
+async function held(client, verb) {
+  if (verb === 'PUT') holds.set(client, hold());
+  if (verb === 'GET') await holds.get(client).arrived;
+  if (verb === 'DELETE') {
+    holds.get(client)?.release();
+    holds.delete(client);
+  }
+}
+
 const control = createControl((req, res) => {
+  if (req.url.startsWith('/hold/')) {
+    held(req.url.replace('/hold/', ''), req.method).then(() => res.end());
+    return;
+  }
   if (req.method === 'PUT') {
     register(providers[req.url.replace('/clients/', '')], req).then(() => res.end(), (error) => {
       res.statusCode = 400;

@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -45,6 +46,7 @@ type call struct {
 	Status                int
 	Grant, Client, Method string // token endpoint only, as is what follows, to Assertion
 	Authorization         string // the scheme
+	Basic                 string // the client of the scheme Basic, whatever came of it
 	Parameters            []string
 	Error, Description    string
 	Refresh               bool // the answer has a refresh token
@@ -178,6 +180,29 @@ func (p *provider) told(t *testing.T) (took, not []string) {
 		took, not = append(took, c.Told...), append(not, c.Deaf...)
 	}
 	return took, not
+}
+
+// hold holds a client's calls to the token endpoint until it is released, at the end of the test at the latest.
+func (p *provider) hold(t *testing.T, clientID string) (release func()) {
+	t.Helper()
+	p.ask(t, http.MethodPut, "/hold/"+clientID, nil)
+	release = sync.OnceFunc(func() {
+		r, err := http.NewRequestWithContext(context.Background(), http.MethodDelete, p.control+"/hold/"+clientID, nil)
+		if err != nil {
+			return
+		}
+		if answer, err := (&http.Client{}).Do(r); err == nil {
+			_ = answer.Body.Close()
+		}
+	})
+	t.Cleanup(release)
+	return release
+}
+
+// held waits until a call is held.
+func (p *provider) held(t *testing.T, clientID string) {
+	t.Helper()
+	p.ask(t, http.MethodGet, "/hold/"+clientID, nil)
 }
 
 func (p *provider) all(t *testing.T) []call {
