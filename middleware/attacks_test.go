@@ -88,7 +88,7 @@ func newWorld(tb testing.TB, changes ...func(*settings)) *world {
 	w.app = w.mux
 	w.wire = &wiretap{base: &http.Transport{MaxIdleConnsPerHost: 100}, spoken: w.spoken}
 	tb.Cleanup(w.wire.base.CloseIdleConnections)
-	logger := slog.New(slog.NewTextHandler(w.spoken, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	logger := w.logger()
 	s := settings{
 		op: optest.Config{ClientID: "app", ClientSecret: attackSecret, Algorithm: "ES256", Now: w.clock.Now}, // faster than RS256
 		rp: rp.Config{
@@ -108,6 +108,11 @@ func newWorld(tb testing.TB, changes ...func(*settings)) *world {
 	w.register(w.auth)
 	tb.Cleanup(w.noSecretWasSpoken)
 	return w
+}
+
+// logger writes down what is logged.
+func (w *world) logger() *slog.Logger {
+	return slog.New(slog.NewTextHandler(w.spoken, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 
 func (w *world) newClient(c rp.Config) *rp.Client {

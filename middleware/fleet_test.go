@@ -14,7 +14,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/alicebob/miniredis/v2"
+	"github.com/gorilla/sessions"
+	"github.com/redis/go-redis/v9"
+
 	"github.com/twofold-auth/twofold/middleware"
+	"github.com/twofold-auth/twofold/middleware/redisstore"
 	"github.com/twofold-auth/twofold/rp/optest"
 )
 
@@ -32,9 +37,20 @@ func newFleet(tb testing.TB, kind string, changes ...func(*settings)) *fleet {
 	var kept settings
 	f.world = newWorld(tb, append(changes, func(s *settings) {
 		f.store = newFleetStore(s.auth.Now)
-		if kind == "cookies" {
+		switch kind {
+		case "cookies":
 			s.auth.Logouts = f.store
-		} else {
+		case "gorilla":
+			s.auth.Store, s.auth.Logouts = fileStore(tb), f.store
+		case "redis":
+			s.auth.Store = redisStore(tb)
+		case "unlocked":
+			s.auth.Store = struct { // no Locker
+				sessions.Store
+				middleware.SessionStore
+				middleware.Tombstones
+			}{f.store, f.store, f.store}
+		default:
 			s.auth.Store = f.store
 		}
 		kept = *s
@@ -49,6 +65,23 @@ func newFleet(tb testing.TB, kind string, changes ...func(*settings)) *fleet {
 	second.page = func(w http.ResponseWriter, r *http.Request) { f.page(w, r) }
 	second.register(second.auth)
 	return f
+}
+
+// redisStore is a store on a Redis of its own.
+func redisStore(tb testing.TB) *redisstore.Store {
+	tb.Helper()
+	server := miniredis.NewMiniRedis()
+	if err := server.Start(); err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(server.Close)
+	client := redis.NewClient(&redis.Options{Addr: server.Addr(), ContextTimeoutEnabled: true})
+	tb.Cleanup(func() { _ = client.Close() })
+	store, err := redisstore.New(redisstore.Config{Client: client})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return store
 }
 
 // first reports true once.

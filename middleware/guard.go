@@ -258,6 +258,9 @@ func (a *Auth) withoutTokens(w http.ResponseWriter, r *http.Request, s *Session,
 	var e, own *Error
 	var tokens *TokensError
 	switch {
+	case challengeOf(err) != nil: // of OnTokens
+		a.stepUp(w, r, s, challengeOf(err))
+		return
 	case errors.As(err, &own): // its code was spent, and it turned out to be no session
 		e = own.again()
 	case errors.As(err, &tokens) && tokens.State == TokensLost:
@@ -265,13 +268,15 @@ func (a *Auth) withoutTokens(w http.ResponseWriter, r *http.Request, s *Session,
 		return
 	case errors.Is(err, ErrPending):
 		e = fail(codeTokensPending, err)
-	case errors.Is(err, ErrLoginRequired), errors.Is(err, ErrNoSession):
+	case errors.Is(err, ErrNoSession): // ended by this renewal, or by a logout meanwhile
+		a.askLogin(w, r, c, begin{options: a.config.AuthOptions, returnTo: a.site.here(r)}, err)
+		return
+	case errors.Is(err, ErrLoginRequired):
 		if a.justStarted(s) && classify(r.Method, r.Header) == navPage { // the provider gave tokens that were over when they came
 			e = fail(codeLoginLoop, s.state.endedAtOnce(err))
 			break
 		}
-		lives := !errors.Is(err, ErrNoSession) // its tokens are lost, no more
-		a.askLogin(w, r, c, begin{options: a.optionsFor(s), returnTo: a.site.here(r), continues: lives}, err)
+		a.askLogin(w, r, c, begin{options: a.optionsFor(s), returnTo: a.site.here(r), continues: true}, err)
 		return
 	case errors.Is(err, ErrNoTokens):
 		e = fail(codeNoTokens, err)

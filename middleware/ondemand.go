@@ -94,11 +94,11 @@ func (e *TokensError) reason() string {
 func (e *TokensError) Is(target error) bool {
 	switch e.State {
 	case TokensPending, TokensRedeeming:
-		return target == ErrPending //nolint:errorlint // Is compares
+		return target == ErrPending
 	case TokensLost:
-		return target == ErrLoginRequired //nolint:errorlint // Is compares
+		return target == ErrLoginRequired
 	default:
-		return target == ErrNoTokens //nolint:errorlint // Is compares
+		return target == ErrNoTokens
 	}
 }
 
