@@ -81,7 +81,8 @@ func (c *claims) named(name string) *strictjson.Value { //nolint:cyclop // a lis
 
 // token fills a token. A claim of the wrong type leaves its field zero; the rules look at that.
 func (c *claims) token() *IDToken {
-	t := &IDToken{Audience: texts(c.aud), AMR: texts(c.amr)}
+	t := newToken()
+	t.Audience, t.AMR = texts(c.aud), texts(c.amr)
 	t.Issuer, _ = c.iss.Text()
 	t.Subject, _ = c.sub.Text()
 	t.AuthorizedParty, _ = c.azp.Text()

@@ -11,7 +11,7 @@ func init() { restore.IDToken = restored }
 // restored rebuilds a token that was verified before, or only its claims. See package restore.
 func restored(raw string) (any, error) {
 	v := verification{raw: raw}
-	text := &tokenText{raw: raw}
+	text := tokenText{raw: raw}
 	if strings.HasPrefix(raw, "{") {
 		v.payload, text.raw = raw, ""
 	} else if err := v.open(); err != nil {
@@ -24,10 +24,10 @@ func restored(raw string) (any, error) {
 		return nil, because(ErrMalformed, "no issuer or subject")
 	}
 	text.payload = v.payload
-	state := &tokenState{text: text}
-	state.algorithm, _ = v.header.alg.Text()
-	state.keyID, _ = v.header.kid.Text()
-	v.token.state = state
+	kept := v.token.state
+	*kept.text = text
+	kept.algorithm, _ = v.header.alg.Text()
+	kept.keyID, _ = v.header.kid.Text()
 	return v.token, nil
 }
 

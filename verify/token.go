@@ -30,6 +30,20 @@ type tokenState struct {
 	signature, total time.Duration
 }
 
+// keptToken is all of a token, so that it takes one allocation.
+type keptToken struct {
+	token IDToken
+	state tokenState
+	text  tokenText
+}
+
+// newToken returns a token whose parts are there.
+func newToken() *IDToken {
+	k := &keptToken{}
+	k.token.state, k.state.text = &k.state, &k.text
+	return &k.token
+}
+
 // tokenText is behind two pointers: package fmt reads the unexported fields of somebody else's struct without asking
 // for our Format, and follows one pointer if the verb does not fit (%s), but never two.
 type tokenText struct{ raw, payload string }

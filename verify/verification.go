@@ -3,7 +3,6 @@ package verify
 import (
 	"context"
 	"crypto"
-	"errors"
 	"fmt"
 	"hash"
 	"iter"
@@ -67,10 +66,10 @@ func (p *Policy) judge(ctx context.Context, raw string, on channel, to against) 
 	if err != nil {
 		return nil, err
 	}
-	v.token.state = &tokenState{
-		text: &tokenText{raw, v.payload}, algorithm: a.name, keyID: v.keyID,
-		passed: passed, signature: v.checking, total: p.now().Sub(v.now),
-	}
+	kept := v.token.state
+	*kept.text = tokenText{raw, v.payload}
+	kept.algorithm, kept.keyID, kept.passed = a.name, v.keyID, passed
+	kept.signature, kept.total = v.checking, p.now().Sub(v.now)
 	return v, nil
 }
 
@@ -83,7 +82,7 @@ func (v *verification) run(on channel) (passed uint64, err error) {
 		switch err := r.check(v); {
 		case err == nil:
 			passed |= 1 << i
-		case !errors.Is(err, errNotApplicable):
+		case err != errNotApplicable: //nolint:errorlint // nobody wraps it, and most rules say it
 			return 0, &Error{Rule: r.Rule, Claim: r.about + v.about, Err: err}
 		}
 	}

@@ -39,7 +39,8 @@ func (s *scanner) space() {
 func (s *scanner) value(depth int) error {
 	switch c := s.peek(); {
 	case c == '"':
-		return s.str()
+		_, err := s.str()
+		return err
 	case c == '{':
 		return s.object(depth + 1)
 	case c == '[':
@@ -133,10 +134,14 @@ func (s *scanner) name(names *nameSet) (string, error) {
 		return "", s.fail("no name")
 	}
 	start := s.pos
-	if err := s.str(); err != nil {
+	escaped, err := s.str()
+	if err != nil {
 		return "", err
 	}
-	name := unquote(s.text[start:s.pos])
+	name := s.text[start+1 : s.pos-1]
+	if escaped {
+		name = unquote(s.text[start:s.pos])
+	}
 	if !names.add(name) {
 		return "", s.fail("the same name twice in an object")
 	}
@@ -149,21 +154,22 @@ func (s *scanner) name(names *nameSet) (string, error) {
 	return name, nil
 }
 
-// str reads a string literal with its quotes.
-func (s *scanner) str() error {
+// str reads a string literal with its quotes, and reports whether anything in it is escaped.
+func (s *scanner) str() (escaped bool, err error) {
 	s.pos++ // "
 	for {
 		s.plain()
 		switch s.peek() {
 		case '"':
 			s.pos++
-			return nil
+			return escaped, nil
 		case '\\':
+			escaped = true
 			if err := s.escape(); err != nil {
-				return err
+				return escaped, err
 			}
 		default:
-			return s.fail("control character in a string, or no end of it")
+			return escaped, s.fail("control character in a string, or no end of it")
 		}
 	}
 }
@@ -171,11 +177,19 @@ func (s *scanner) str() error {
 // plain moves over the bytes of a string that need no thought. It is where the time goes, hence the local variables.
 func (s *scanner) plain() {
 	text, i := s.text, s.pos
-	for i < len(text) && text[i] >= ' ' && text[i] != '"' && text[i] != '\\' {
+	for i < len(text) && isPlain[text[i]] {
 		i++
 	}
 	s.pos = i
 }
+
+// isPlain tells of each byte whether it stands for itself in a string. (Above 127: the text is valid UTF-8.)
+var isPlain = func() (plain [256]bool) {
+	for c := range plain {
+		plain[c] = c >= ' ' && c != '"' && c != '\\'
+	}
+	return plain
+}()
 
 // escape reads \n and the like, \uXXXX, or the two halves of a surrogate pair.
 func (s *scanner) escape() error {

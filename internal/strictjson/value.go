@@ -111,14 +111,14 @@ func (v Value) Texts() ([]string, bool) {
 	if v.kind() != array {
 		return nil, false
 	}
-	var list []string
+	list := make([]string, 0, 4) // most have no more
 	ok := v.each(func(element Value) bool {
 		s, ok := element.Text()
 		list = append(list, s)
 		return ok
 	})
-	if !ok {
-		return nil, false
+	if !ok || len(list) == 0 {
+		return nil, ok
 	}
 	return list, true
 }

@@ -54,7 +54,6 @@ func (w *Writer) Text(v string) {
 		w.String(v)
 		return
 	}
-	var scratch [2048]byte     // on the stack: most segments fit
 	w.b = append(w.b, byte(n)) //nolint:gosec // at most maxSegments
 	for rest, more := v, true; more; {
 		var segment string
@@ -63,7 +62,7 @@ func (w *Writer) Text(v string) {
 		w.b = binary.AppendUvarint(w.b, uint64(size)) //nolint:gosec // a length
 		before := len(w.b)
 		var err error
-		w.b, err = strict.AppendDecode(w.b, append(scratch[:0], segment...))
+		w.b, err = strict.AppendDecode(w.b, []byte(segment)) // the compiler copies nothing here
 		if err != nil || len(w.b)-before != size {
 			w.b = append(w.b[:start], 0)
 			w.String(v)

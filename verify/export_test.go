@@ -1,0 +1,4 @@
+package verify
+
+// DecodeText is for the law of its fuzz test.
+var DecodeText = decodeText
