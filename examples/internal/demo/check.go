@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -88,9 +89,10 @@ func (c *Check) Post(p *optest.Page, path string) *optest.Page {
 	return c.arrived(c.Browser.SubmitForm(c.ctx, p, optest.Form{Action: path, Method: "POST"}))
 }
 
-// Fetch sends what a script of the app's own page would send with fetch: the browser's cookies, and no navigation. It
-// follows no redirect. Without an answer the check has failed, and the page is empty.
-func (c *Check) Fetch(method, path string) *optest.Page {
+// Fetch sends what a script of the app's own page would send with fetch: the browser's cookies, and no navigation, with
+// further headers if there are pairs of name and value. It follows no redirect. Without an answer the check has failed,
+// and the page is empty.
+func (c *Check) Fetch(method, path string, headers ...string) *optest.Page {
 	request, err := http.NewRequestWithContext(c.ctx, method, c.URL+path, http.NoBody)
 	if err != nil {
 		return c.arrived(nil, err)
@@ -99,6 +101,9 @@ func (c *Check) Fetch(method, path string) *optest.Page {
 		"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty", "Origin": c.URL,
 	} {
 		request.Header.Set(name, value)
+	}
+	for pair := range slices.Chunk(headers, 2) {
+		request.Header.Set(pair[0], pair[1])
 	}
 	for _, cookie := range c.Browser.Cookies(c.URL + path) {
 		request.AddCookie(&http.Cookie{Name: cookie.Name, Value: cookie.Value}) //nolint:gosec // what a browser sends has no attributes
