@@ -28,7 +28,7 @@
 //	RP_AUTH_PARAMS      further parameters of the authorization request, form-encoded
 //	RP_RESOURCE_URL     what GET /resource fetches with the access token
 //	RP_POST_LOGOUT_REDIRECT_URI  empty or RP_BASE_URL/logged-out
-//	RP_EXCHANGE         now (also if empty), never
+//	RP_EXCHANGE         now (also if empty), on_demand, never
 //	RP_STORE            where sessions are: sealed cookies (empty), redis://…, postgres://… (the tables are made)
 //	RP_CA_FILE          a CA to trust beside the system's
 package main

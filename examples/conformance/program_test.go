@@ -363,6 +363,51 @@ func TestConformance_never_keeps_no_tokens(t *testing.T) {
 	w.login(false)
 }
 
+func TestConformance_on_demand_spends_the_code_at_the_first_need(t *testing.T) {
+	t.Parallel()
+	w := start(t, optest.Config{}, map[string]string{"RP_EXCHANGE": "on_demand"})
+	w.status("/protected", http.StatusOK)
+	w.status("/me", http.StatusOK)
+	if w.op.Calls("/oauth/token") != 0 {
+		t.Error("the token endpoint was asked")
+	}
+	w.useTokens()
+	w.status("/me", http.StatusOK)
+	w.quiet()
+}
+
+func TestConformance_on_demand_ends_the_session_of_a_token_that_does_not_match(t *testing.T) {
+	t.Parallel()
+	w := start(t, optest.Config{}, map[string]string{"RP_EXCHANGE": "on_demand"})
+	w.op.Fault(func(a *optest.Answer) {
+		if a.Grant == "authorization_code" {
+			a.Claims["sub"] = "bob"
+		}
+	})
+	w.status("/protected", http.StatusOK)
+	if p := w.status("/token", http.StatusBadGateway); member(t, p, "error") != "id_token_mismatch" {
+		t.Errorf("%s", p.Body)
+	}
+	w.status("/me", http.StatusUnauthorized)
+}
+
+func TestConformance_on_demand_tells_why_there_are_no_tokens(t *testing.T) {
+	t.Parallel()
+	w := start(t, optest.Config{}, map[string]string{"RP_EXCHANGE": "on_demand"})
+	w.op.Fault(func(a *optest.Answer) {
+		if a.Grant == "authorization_code" {
+			a.Status, a.JSON = http.StatusBadRequest, map[string]any{"error": "invalid_grant"}
+		}
+	})
+	w.status("/protected", http.StatusOK)
+	for range 2 {
+		if p := w.status("/token", http.StatusUnauthorized); member(t, p, "error") != "provider_error" {
+			t.Errorf("%s", p.Body)
+		}
+	}
+	w.status("/me", http.StatusOK)
+}
+
 func TestConformance_a_bad_provider_stops_neither_start_nor_health(t *testing.T) {
 	t.Parallel()
 	w := start(t, optest.Config{}, map[string]string{"RP_ISSUER": "http://127.0.0.1:1/nobody"})

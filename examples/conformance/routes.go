@@ -88,19 +88,23 @@ func (p *program) session(next sessionHandler) http.Handler {
 
 // refuse logs the reason, which holds no secret, and tells the browser its code alone.
 func (p *program) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	code := rp.ErrorCode(err)
+	if tokens, ok := errors.AsType[*middleware.TokensError](err); ok && tokens.Code != "" {
+		code = tokens.Code
+	}
 	if logged, ok := r.Context().Value(noteKey{}).(*atomic.Bool); !ok || !logged.Load() {
-		p.log.WarnContext(r.Context(), "refused", "route", r.Pattern, "code", rp.ErrorCode(err), "reason", err)
+		p.log.WarnContext(r.Context(), "refused", "route", r.Pattern, "code", code, "reason", err)
 	}
 	status := http.StatusBadGateway
 	switch {
 	case errors.Is(err, middleware.ErrNoTokens), errors.Is(err, middleware.ErrLoginRequired):
 		status = http.StatusUnauthorized
-	case errors.Is(err, rp.ErrUnavailable):
+	case errors.Is(err, rp.ErrUnavailable), errors.Is(err, middleware.ErrPending):
 		status = http.StatusServiceUnavailable
 	case errors.Is(err, errUserInfoOff), errors.Is(err, rp.ErrUnsupported):
 		status = http.StatusNotFound
 	}
-	answer(w, status, map[string]any{"error": rp.ErrorCode(err)})
+	answer(w, status, map[string]any{"error": code})
 }
 
 func answer(w http.ResponseWriter, status int, v any) {

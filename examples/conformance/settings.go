@@ -231,13 +231,17 @@ func (e *environment) algorithm(name string) string {
 }
 
 func (e *environment) exchange(t rp.ResponseType) middleware.ExchangeMode {
-	if e.oneOf("RP_EXCHANGE", "now", "never") == "now" {
-		return middleware.ExchangeNow
+	modes := map[string]middleware.ExchangeMode{
+		"now": middleware.ExchangeNow, "on_demand": middleware.ExchangeOnDemand, "never": middleware.ExchangeNever,
 	}
-	if !strings.Contains(string(t), "id_token") {
-		e.fail("RP_EXCHANGE", "never needs id_token in RP_RESPONSE_TYPE")
+	name := e.oneOf("RP_EXCHANGE", "now", "on_demand", "never")
+	switch {
+	case name != "now" && !strings.Contains(string(t), "id_token"):
+		e.fail("RP_EXCHANGE", "%s needs id_token in RP_RESPONSE_TYPE", name)
+	case name == "on_demand" && t == rp.ImplicitIDToken:
+		e.fail("RP_EXCHANGE", "on_demand needs a code, and id_token in RP_RESPONSE_TYPE alone brings none")
 	}
-	return middleware.ExchangeNever
+	return modes[name]
 }
 
 // authOptions sends what has a typed option through it, and the rest as it is. The library says which names are its own.

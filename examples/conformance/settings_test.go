@@ -134,7 +134,8 @@ func TestParse_refuses_what_is_not_supported_or_malformed_by_name(t *testing.T) 
 		{map[string]string{"RP_AUTH_PARAMS": "claims=[]"}, "RP_AUTH_PARAMS"},
 		{map[string]string{"RP_AUTH_PARAMS": "claims=null"}, "RP_AUTH_PARAMS"},
 		{map[string]string{"RP_POST_LOGOUT_REDIRECT_URI": "https://rp.example.com/bye"}, "RP_POST_LOGOUT_REDIRECT_URI"},
-		{map[string]string{"RP_EXCHANGE": "on_demand"}, "RP_EXCHANGE"},
+		{map[string]string{"RP_EXCHANGE": "on_demand", "RP_RESPONSE_TYPE": "code"}, "RP_EXCHANGE"},
+		{map[string]string{"RP_EXCHANGE": "on_demand", "RP_RESPONSE_TYPE": "id_token"}, "RP_EXCHANGE"},
 		{map[string]string{"RP_EXCHANGE": "later"}, "RP_EXCHANGE"},
 		{map[string]string{"RP_EXCHANGE": "never", "RP_RESPONSE_TYPE": "code token"}, "RP_EXCHANGE"},
 		{map[string]string{"RP_STORE": "memory"}, "RP_STORE"},
@@ -186,6 +187,7 @@ func TestParse_accepts(t *testing.T) {
 		{"RP_SCOPES", "", func(s *settings) bool { return s.client.Scopes == nil }},
 		{"RP_PAR", "0", func(*settings) bool { return true }},
 		{"RP_REQUEST_OBJECT_ALG", "RS256", func(*settings) bool { return true }},
+		{"RP_EXCHANGE", "on_demand", func(s *settings) bool { return s.exchange == middleware.ExchangeOnDemand }},
 		{"RP_EXCHANGE", "never", func(s *settings) bool { return s.exchange == middleware.ExchangeNever }},
 		{"RP_POST_LOGOUT_REDIRECT_URI", "https://rp.example.com/logged-out", func(s *settings) bool {
 			return s.client.PostLogoutRedirectURL == "https://rp.example.com/logged-out"
