@@ -35,18 +35,19 @@ func (a *Auth) Login(w http.ResponseWriter, r *http.Request, o rp.AuthOptions) {
 // loginRoute starts a login that comes back to return_to. With switch=1 the provider asks which account it shall be.
 // It takes no other parameter but a challenge that we have sealed: what is sent to the provider is the app's to say.
 func (a *Auth) loginRoute(w http.ResponseWriter, r *http.Request) {
-	returnTo := ""
-	if values := r.URL.Query()["return_to"]; len(values) == 1 {
-		returnTo = values[0]
+	q := r.URL.Query()
+	returnTo := a.site.home()
+	if values := q["return_to"]; len(values) == 1 {
+		returnTo = a.site.resolve(values[0])
 	}
 	options := a.config.AuthOptions
-	if values := r.URL.Query()["switch"]; len(values) == 1 && values[0] == "1" {
+	if values := q["switch"]; len(values) == 1 && values[0] == "1" {
 		options.Prompt = withAccountChoice(options.Prompt)
 	}
-	if a.challengeRoute(w, r, a.site.resolve(returnTo)) {
+	if a.challengeRoute(w, r, q[challengeQuery], returnTo) {
 		return
 	}
-	a.open(w, r, begin{options: options, returnTo: a.site.resolve(returnTo)})
+	a.open(w, r, begin{options: options, returnTo: returnTo})
 }
 
 // withAccountChoice adds select_account to what the app asks for anyway: a link must not take a prompt=login away.

@@ -151,8 +151,7 @@ func (a *Auth) openChallenge(i *identity, sealed string) (c sealedChallenge, err
 
 // challengeRoute starts the login of a challengeURL; false if there is nothing in it for this session: then the login
 // is one as any other.
-func (a *Auth) challengeRoute(w http.ResponseWriter, r *http.Request, returnTo string) bool {
-	values := r.URL.Query()[challengeQuery]
+func (a *Auth) challengeRoute(w http.ResponseWriter, r *http.Request, values []string, returnTo string) bool {
 	if len(values) != 1 || classifyOpen(r.Method, r.Header) != navPage {
 		return false
 	}
