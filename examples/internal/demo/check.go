@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -132,6 +133,9 @@ func (c *Check) arrived(p *optest.Page, err error) *optest.Page {
 	return p
 }
 
+// jwt is how every JWT begins, be it an access token or an ID Token; cookies are sealed, and their random letters are none.
+var jwt = regexp.MustCompile(`eyJ[\w-]+\.eyJ`)
+
 // NoSecretSeen checks that none of the app's answers so far holds a token, code, verifier or password, whether the
 // provider gave it or got it. Cookies are sealed: they are looked at too.
 func (c *Check) NoSecretSeen() {
@@ -155,8 +159,8 @@ func (c *Check) NoSecretSeen() {
 				c.That(fmt.Sprintf("no %s in %s", name, p.URL), false)
 			}
 		}
-		if strings.Contains(text.String(), "eyJ") {
-			c.That("nothing that begins like a JWT in "+p.URL, false)
+		if jwt.MatchString(text.String()) {
+			c.That("no JWT in "+p.URL, false)
 		}
 	}
 	c.That(fmt.Sprintf("in the %d answers that the browser got from the app is none of the %d secrets that were sent over the back channel",
