@@ -146,7 +146,7 @@ func noCalls() int { return 0 }
 // serveChild starts to serve, and returns where.
 func serveChild(ctx context.Context, kind string, s settings) (addr string, calls func() int, err error) {
 	if kind == "provider" {
-		return serveProvider(s)
+		return serveProvider(s) //nolint:contextcheck // it lives as long as the process
 	}
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {

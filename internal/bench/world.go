@@ -44,7 +44,7 @@ func newWorld(ctx context.Context, s setup) (*world, error) {
 	if s.op != nil {
 		s.op(&config)
 	}
-	w.op = optest.NewServer(config)
+	w.op = optest.NewServer(config) //nolint:contextcheck // it lives until close
 	w.op.Fault(jwtAccessTokens(s.tokens))
 	w.server = httptest.NewServer(w.mux)
 	var err error
