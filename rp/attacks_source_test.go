@@ -279,10 +279,23 @@ func TestClientCredentials(t *testing.T) {
 		}
 		running.Wait()
 		w.calls(pathToken, 2)
-		if token, err := renewing.Renew(t.Context(), nil); err != nil || token == nil {
+		for _, late := range []*oauth2.Token{old, nil} { // who comes late gets what is there
+			if token, err := renewing.Renew(t.Context(), late); err != nil || token.AccessToken == old.AccessToken {
+				t.Error(err)
+			}
+		}
+		pass(time.Minute)
+		if token, err := renewing.Renew(t.Context(), old); err != nil || token.AccessToken == old.AccessToken {
 			t.Error(err)
 		}
 		w.calls(pathToken, 2)
+		fresh := w.client.ClientCredentials(rp.Target{}).(interface {
+			Renew(context.Context, *oauth2.Token) (*oauth2.Token, error)
+		})
+		if token, err := fresh.Renew(t.Context(), old); err != nil || token.AccessToken == old.AccessToken {
+			t.Error(err)
+		}
+		w.calls(pathToken, 3)
 	})
 	credentials(t, "E14_an_API_that_rejects_everything", nil, func(t *testing.T, w *world, source rp.TokenSource) {
 		api := &http.Client{Transport: rp.Transport(source, w.net.transport, opIssuer)}

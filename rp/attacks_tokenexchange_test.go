@@ -52,6 +52,7 @@ func TestTokenExchangeThatIsNotSent(t *testing.T) {
 		{"E20_subject_type_with_a_blank", func(x *rp.TokenExchange) { x.SubjectTokenType = rp.TokenTypeJWT + " x" }, "SubjectTokenType"},
 		{"E20_actor_type_is_no_URI", func(x *rp.TokenExchange) { x.ActorToken, x.ActorTokenType = x.SubjectToken, "jwt" }, "ActorTokenType"},
 		{"E20_requested_type_is_no_URI", func(x *rp.TokenExchange) { x.RequestedTokenType = "jwt" }, "RequestedTokenType"},
+		{"E20_requested_type_is_a_broken_URI", func(x *rp.TokenExchange) { x.RequestedTokenType = "http://[::1" }, "RequestedTokenType"},
 		{"E20_relative_resource", func(x *rp.TokenExchange) { x.Target.Resource = "/next" }, "Target.Resource"},
 		{"E20_audience_with_a_line_break", func(x *rp.TokenExchange) { x.Target.Audience = "a\nb" }, "Target.Audience"},
 		{"E20_scope_with_a_blank", func(x *rp.TokenExchange) { x.Target.Scopes = []string{"a b"} }, "Target.Scopes"},

@@ -122,7 +122,7 @@ func (t targetSource) Renew(ctx context.Context, rejected *oauth2.Token) (*oauth
 // settle offers tokens that were not saved once more, once for all who ask.
 func (s *RefreshSource) settle(ctx context.Context) error {
 	s.mu.Lock()
-	if s.refused != nil || !s.unsaved {
+	if !s.unsaved { // what was refused is never unsaved
 		defer s.mu.Unlock()
 		return s.refused
 	}

@@ -191,10 +191,8 @@ func (x *TokenExchange) check(r *tokenResponse) error {
 		asked = TokenTypeAccessToken
 	}
 	switch {
-	case r.issuedType == "":
-		return malformed("issued_token_type is missing")
 	case r.issuedType != asked && !(mayBeAccess(r.issuedType) && mayBeAccess(asked)):
-		return malformed("issued_token_type is not what was asked for")
+		return malformed("issued_token_type is missing or not what was asked for")
 	case asked == TokenTypeAccessToken && !isBearer(r.tokenType):
 		return malformed("token_type is not Bearer")
 	}
