@@ -20,14 +20,14 @@ var (
 
 // claimsOf returns the named claims of t, or all of them for nil.
 func claimsOf(t *verify.IDToken, names []string) loginClaims {
-	var all loginClaims
+	var all map[string]json.RawMessage
 	if t == nil || t.Claims(&all) != nil {
 		return nil
 	}
 	if names == nil {
 		return all
 	}
-	return all.only(names)
+	return loginClaims(all).only(names)
 }
 
 func (l loginClaims) only(names []string) loginClaims {

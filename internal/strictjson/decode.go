@@ -17,6 +17,12 @@ import (
 // unchanged, as do interface values: a struct behind a pointer in an interface inside *v is decoded by encoding/json
 // alone.
 func Unmarshal(text string, v any) error {
+	if m, ok := v.(*map[string]json.RawMessage); ok && m != nil {
+		if o, err := Parse(text); err == nil {
+			o.fill(m)
+			return nil
+		}
+	}
 	if err := Check(text); err != nil {
 		return err
 	}
@@ -25,6 +31,23 @@ func Unmarshal(text string, v any) error {
 		return json.Unmarshal(appendExact(nil, whole, t), v)
 	}
 	return json.Unmarshal([]byte(whole.raw), v) // says what is wrong with nil
+}
+
+// fill does what encoding/json does with a map of raw values, without reading the text again. Names in a map are exact.
+func (o Object) fill(m *map[string]json.RawMessage) {
+	if *m == nil {
+		*m = make(map[string]json.RawMessage, len(o))
+	}
+	size := 0
+	for _, member := range o {
+		size += len(member.Value.raw)
+	}
+	all := make([]byte, 0, size)
+	for _, member := range o {
+		start := len(all)
+		all = append(all, member.Value.raw...)
+		(*m)[member.Name] = all[start:len(all):len(all)]
+	}
 }
 
 // appendExact appends v without the members that a value of type t would take by folding their names.

@@ -536,10 +536,14 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// FuzzUnmarshal: a struct field holds what the member of exactly its name holds, and nothing else.
+// FuzzUnmarshal: a struct field holds what the member of exactly its name holds, and nothing else. A map of raw values,
+// which has a way of its own, holds what every other map type does.
 func FuzzUnmarshal(f *testing.F) {
 	f.Add(`{"name":"a","Name":"b","NAME":"c","sub":"d","ſub":"e"}`)
 	f.Add(`{"Sub":"a","list":[{"name":"b"},{"NAME":"c"}]}`)
+	f.Add(` { "sub" : { "a" : [ 1 , 2 ] } , "n\u0061me" : null } `)
+	f.Add(`{}`)
+	f.Add(`null`)
 	f.Fuzz(func(t *testing.T, text string) {
 		type element struct {
 			Name any `json:"name"`
@@ -552,6 +556,11 @@ func FuzzUnmarshal(f *testing.F) {
 		var all map[string]json.RawMessage
 		if strictjson.Unmarshal(text, &v) != nil || strictjson.Unmarshal(text, &all) != nil {
 			return
+		}
+		type general map[string]json.RawMessage
+		var same general
+		if err := strictjson.Unmarshal(text, &same); err != nil || !reflect.DeepEqual(same, general(all)) {
+			t.Errorf("%q: %v, want %v (%v)", text, all, same, err)
 		}
 		for name, got := range map[string]any{"name": v.Name, "sub": v.Sub} {
 			var want any
