@@ -83,6 +83,7 @@ type tab struct {
 	ctx      context.Context //nolint:containedctx // chromedp keeps its tab in a context
 	mu       sync.Mutex
 	problems []string // guarded by mu: what the browser complained about
+	expected []string // guarded by mu: addresses whose 401 is no problem
 }
 
 // profile opens the first tab of a new, empty profile.
@@ -114,7 +115,7 @@ func (b *tab) listen(event any) {
 	defer b.mu.Unlock()
 	switch e := event.(type) {
 	case *log.EventEntryAdded:
-		if e.Entry.Level == log.EntryLevelError && !strings.HasSuffix(e.Entry.URL, "/favicon.ico") {
+		if e.Entry.Level == log.EntryLevelError && !strings.HasSuffix(e.Entry.URL, "/favicon.ico") && !b.expects(e.Entry) {
 			b.problems = append(b.problems, fmt.Sprintf("%s: %s (%s)", e.Entry.Source, e.Entry.Text, e.Entry.URL))
 		}
 	case *runtime.EventExceptionThrown:
@@ -124,6 +125,18 @@ func (b *tab) listen(event any) {
 			b.problems = append(b.problems, fmt.Sprintf("console.error with %d arguments", len(e.Args)))
 		}
 	}
+}
+
+// expects reports whether an entry is the console's word on a 401 that a script handles. b.mu is held.
+func (b *tab) expects(e *log.Entry) bool {
+	return strings.Contains(e.Text, "status of 401") && slices.Contains(b.expected, e.URL)
+}
+
+// expect says which addresses may answer a script with 401.
+func (b *tab) expect(addresses ...string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.expected = append(b.expected, addresses...)
 }
 
 // quiet fails the test if the browser complained about anything.

@@ -11,7 +11,7 @@ import (
 func TestFleet(t *testing.T) {
 	t.Parallel()
 	w := start(t)
-	base := example(t, "fleet")
+	base := example(t, "fleet", "-provider", "127.0.0.1:0")
 	b := w.profile(t)
 	b.open(base)
 	b.looks("fleet-landing")
@@ -55,7 +55,7 @@ func TestFleet(t *testing.T) {
 func TestFleetLogout(t *testing.T) {
 	t.Parallel()
 	w := start(t)
-	base := example(t, "fleet")
+	base := example(t, "fleet", "-provider", "127.0.0.1:0")
 	b := w.profile(t)
 	b.open(base)
 	b.click("a.button.main")

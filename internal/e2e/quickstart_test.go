@@ -21,7 +21,7 @@ import (
 func TestQuickstart(t *testing.T) {
 	t.Parallel()
 	w := start(t)
-	base := example(t, "quickstart")
+	base := example(t, "quickstart", "-provider", "127.0.0.1:0")
 	b := w.profile(t)
 	b.open(base)
 	b.looks("quickstart-landing")
@@ -83,7 +83,7 @@ func (b *tab) attack(base string) {
 var address = regexp.MustCompile(`http://localhost:\d+`)
 
 // example builds and starts one of the programs on free ports and returns the address that it prints.
-func example(t *testing.T, name string) string {
+func example(t *testing.T, name string, flags ...string) string {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), name)
 	build := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "./examples/"+name)
@@ -92,7 +92,7 @@ func example(t *testing.T, name string) string {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	program := exec.CommandContext(ctx, binary, "-listen", "localhost:0", "-provider", "127.0.0.1:0")
+	program := exec.CommandContext(ctx, binary, append([]string{"-listen", "localhost:0"}, flags...)...)
 	out, err := program.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
