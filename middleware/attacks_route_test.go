@@ -17,9 +17,9 @@ import (
 // Lines of group H that are not here:
 //   - H01 to H21, H29, H30, D49: attacks_redirect_test.go; H31: attacks_logout_test.go; H33: attacks_callback_test.go; H42: attacks_form_test.go; H39 to H41: attacks_hook_test.go
 //   - H25, the opt-in: nothing of a POST is kept and replayed; its user logs in and posts again
-//   - H28: nothing is proxied and no header is read for identity (H20_no_session_by_a_header)
+//   - H28: attacks_proxy_test.go, for what StripRequest and StripResponse do; no header is read for identity (H20_no_session_by_a_header)
 //   - H34, Clear-Site-Data: it would also drop what belongs to the app; no-store keeps pages out of the back cache
-//   - H40, typed guards: Require takes a function of the app; what claims are is strictjson's to tell
+//   - H40: attacks_checks_test.go; H41, RFC 9470: attacks_stepup_test.go; GET /auth/me: attacks_me_test.go
 
 // TestProtectedRoute asks for a page without a session. Only a navigation may start a login; the handler never runs.
 func TestProtectedRoute(t *testing.T) {

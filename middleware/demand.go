@@ -40,7 +40,7 @@ func withoutHints(r *http.Request) *http.Request {
 	}
 	deaf := *trace
 	deaf.Got1xxResponse = nil
-	return r.WithContext(traceContext{r.Context(), &deaf})
+	return r.WithContext(traceContext{r.Context(), &deaf}) //nolint:contextcheck // it wraps the request's
 }
 
 // traceContext has another trace.

@@ -89,16 +89,11 @@ func StripResponse(r *http.Response) error {
 	return nil
 }
 
-// untrailed is a body after which no trailer comes: they are headers that come too late to be stripped.
+// untrailed is a body after which no trailer comes: they are headers that come too late to be stripped. The proxy looks for
+// them when it has closed the body.
 type untrailed struct {
 	io.ReadCloser
 	of *http.Response
-}
-
-func (u *untrailed) Read(b []byte) (int, error) {
-	n, err := u.ReadCloser.Read(b)
-	u.of.Trailer = nil
-	return n, err
 }
 
 func (u *untrailed) Close() error {

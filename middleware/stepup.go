@@ -77,7 +77,7 @@ func (a *Auth) challenge(w http.ResponseWriter, r *http.Request, i *identity, o 
 	switch {
 	case a.unmet(i, digest):
 		e = fail(codeChallengeUnmet, ErrForbidden)
-	case all >= maxLogins: // whoever asks, asks for something else each time
+	case all > maxLogins: // whoever asks, asks for something else each time
 		e = fail(codeLoginLoop, &Challenge{Options: o})
 	default:
 		a.begins(w, r, c, begin{options: options, returnTo: returnTo, challenge: digest, continues: true})
