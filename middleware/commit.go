@@ -14,6 +14,7 @@ import (
 // After that nothing can be renewed, and whoever wants to learns so before the provider is asked.
 type commitWriter struct {
 	http.ResponseWriter
+	session   *sessionState // whose cookies they are
 	committed atomic.Bool
 	mu        sync.Mutex // guards what follows
 	pending   []string
@@ -74,6 +75,9 @@ func (c *commitWriter) commit() {
 	c.await()
 	if c.committed.Swap(true) {
 		return
+	}
+	if len(c.pending) > 0 {
+		c.pending = c.session.latest(c.pending)
 	}
 	h := c.Header()
 	for _, line := range c.pending {

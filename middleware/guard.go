@@ -191,7 +191,7 @@ func (a *Auth) serve(w http.ResponseWriter, r *http.Request, f found, next http.
 		next.ServeHTTP(w, r)
 		return
 	}
-	q.commit.ResponseWriter, q.commit.pending = w, f.lines
+	q.commit.ResponseWriter, q.commit.pending, q.commit.session = w, f.lines, &q.state
 	next.ServeHTTP(q.commit.wrap(), r)
 	q.commit.commit() // for a handler that writes nothing
 }
@@ -251,10 +251,6 @@ func (a *Auth) withoutTokens(w http.ResponseWriter, r *http.Request, s *Session,
 	secureHeaders(w.Header())
 	retry := a.pageOf(r)
 	c := a.names.read(r.Header)
-	if errors.Is(err, ErrNoSession) {
-		s.state.commit.queue(nil)
-		a.dropBroken(w.Header(), c, classify(r.Method, r.Header))
-	}
 	var e, own *Error
 	var tokens *TokensError
 	switch {

@@ -232,6 +232,25 @@ func (t *sessionState) adopt(rec *record, lines []string) {
 	}
 }
 
+// latest returns the cookies to send in place of pending, as far as this process knows. None, if the session has ended
+// since the request came, by a logout or by another login: the browser has others by now, of the same names. Those of a
+// later renewal, if there was one: answers overtake each other, and an older refresh token must not come last.
+func (t *sessionState) latest(pending []string) []string {
+	if t == nil || t.auth == nil {
+		return pending
+	}
+	rec := t.record()
+	next, lines, ended := t.auth.live.newer(rec.identity.id, rec.identity.generation, t.auth.config.Now())
+	switch {
+	case ended:
+		return nil
+	case next != nil && t.auth.store.inCookies():
+		return lines
+	default:
+		return pending
+	}
+}
+
 // open returns the token part.
 func (t *sessionState) open() (*tokenPart, error) {
 	if t.test != nil {
