@@ -105,8 +105,8 @@ func TestCallbackBrowser(t *testing.T) {
 		}
 		group.Wait()
 	})
-	// X25: different answers to one request race each other. One of them is the attempt, whoever sent it.
-	t.Run("X25_parallel_different_answers", func(t *testing.T) {
+	// L15: different answers to one request race each other. One of them is the attempt, whoever sent it.
+	t.Run("L15_parallel_different_answers", func(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t)
 		a := w.visitor().answer("/auth/login", "")
@@ -215,8 +215,8 @@ func TestCallbackCookie(t *testing.T) {
 			b.send(formPost("/auth/logout", url.Values{}))
 			return b.cookies[cookiePrefix+"o"]
 		}},
-		// X06: what ends a login must not begin one.
-		{"X06_done_marker_of_another_login", func(_ *testing.T, a *attempt) string {
+		// L12: what ends a login must not begin one.
+		{"L12_done_marker_of_another_login", func(_ *testing.T, a *attempt) string {
 			b := a.v.w.visitor()
 			done := b.answer("/auth/login", "")
 			done.post()
@@ -233,8 +233,8 @@ func TestCallbackCookie(t *testing.T) {
 			sealed, _ := box.Seal(plain, name(a))
 			return sealed
 		}},
-		// X24: sealed by the right key for the right name, but with the request of another state in it.
-		{"X24_transaction_of_another_state", func(t *testing.T, a *attempt) string {
+		// L12: sealed by the right key for the right name, but with the request of another state in it.
+		{"L12_transaction_of_another_state", func(t *testing.T, a *attempt) string {
 			box, other := insideBox(t, w, "transaction"), a.v.begin("/auth/login")
 			plain, err := box.Open(value(other), name(other))
 			if err != nil {
@@ -305,9 +305,9 @@ func TestCallbackTime(t *testing.T) {
 		{"A07_long_ago", 14 * time.Minute, 300 * 24 * time.Hour, 400, "transaction_expired"},
 		// X08: the answer lay about, though the user was quick.
 		{"X08_old_id_token", 0, 11 * time.Minute, 400, "id_token_issued_at"},
-		// X09: clocks that jump back do not end a login, and do not prolong it for ever: the provider's word does.
-		{"X09_clock_back_a_little", 0, -20 * time.Second, 303, ""},
-		{"X09_clock_back_a_year", 0, -365 * 24 * time.Hour, 400, "id_token_issued_at"},
+		// L14: clocks that jump back do not end a login, and do not prolong it for ever: the provider's word does.
+		{"L14_clock_back_a_little", 0, -20 * time.Second, 303, ""},
+		{"L14_clock_back_a_year", 0, -365 * 24 * time.Hour, 400, "id_token_issued_at"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()

@@ -28,7 +28,7 @@ func (f *fleet) hangUp(r *http.Request, method string) *http.Request {
 func TestLogoutIsCarriedOut(t *testing.T) {
 	t.Parallel()
 	for _, method := range []string{"Bury", "Sessions", "Delete"} {
-		t.Run("X41_frame_is_gone_before_"+method, func(t *testing.T) {
+		t.Run("L17_frame_is_gone_before_"+method, func(t *testing.T) {
 			t.Parallel()
 			f := newFleet(t, "server")
 			v := f.visitor()
@@ -41,7 +41,7 @@ func TestLogoutIsCarriedOut(t *testing.T) {
 			f.loggedOut(v.clone())
 		})
 	}
-	t.Run("X42_frame_and_a_store_that_cannot_delete_now", func(t *testing.T) {
+	t.Run("L20_frame_and_a_store_that_cannot_delete_now", func(t *testing.T) {
 		t.Parallel()
 		f := newFleet(t, "server")
 		v := f.visitor()
@@ -54,7 +54,7 @@ func TestLogoutIsCarriedOut(t *testing.T) {
 		f.loggedOut(v)
 	})
 	for _, kind := range fleetKinds {
-		t.Run("X43_browser_leaves_during_logout_"+kind, func(t *testing.T) {
+		t.Run("L17_browser_leaves_during_logout_"+kind, func(t *testing.T) {
 			t.Parallel()
 			f := newFleet(t, kind)
 			v := f.visitor()
@@ -81,7 +81,7 @@ func TestLogoutIsCarriedOut(t *testing.T) {
 			f.loggedIn(bob)
 			f.loggedIn(second) // has a sid, another one
 		})
-		t.Run("X45_late_callback_and_logout_everywhere_"+kind, func(t *testing.T) {
+		t.Run("L17_late_callback_and_logout_everywhere_"+kind, func(t *testing.T) {
 			t.Parallel()
 			f := newFleet(t, kind)
 			late := f.visitor().answer("/auth/login", "mallory")
@@ -98,7 +98,7 @@ func TestLogoutIsCarriedOut(t *testing.T) {
 			f.loggedOut(v)
 		})
 	}
-	t.Run("X46_strangers_frames_dig_up_no_logout", func(t *testing.T) {
+	t.Run("L20_strangers_frames_dig_up_no_logout", func(t *testing.T) {
 		t.Parallel()
 		now := time.Unix(1790000000, 0)
 		g := middleware.NewGraves(func() time.Time { return now })
@@ -115,7 +115,7 @@ func TestLogoutIsCarriedOut(t *testing.T) {
 			}
 		}
 	})
-	t.Run("X46_strangers_frames_do_not_fill_the_store", func(t *testing.T) {
+	t.Run("L20_strangers_frames_do_not_fill_the_store", func(t *testing.T) {
 		t.Parallel()
 		for _, kind := range fleetKinds {
 			f := newFleet(t, kind)
@@ -140,7 +140,7 @@ func TestLogoutIsCarriedOut(t *testing.T) {
 
 func TestRefreshIsNotLost(t *testing.T) {
 	t.Parallel()
-	t.Run("X47_user_info_of_another_instance", func(t *testing.T) {
+	t.Run("L18_user_info_of_another_instance", func(t *testing.T) {
 		t.Parallel()
 		f := newFleet(t, "server", shortTokens)
 		v := f.visitor()
@@ -166,7 +166,7 @@ func TestRefreshIsNotLost(t *testing.T) {
 		use(refresh)
 		v.open("/private") // by the new refresh token
 	})
-	t.Run("X47_refusal_of_the_spent_token_comes_first", func(t *testing.T) {
+	t.Run("L18_refusal_of_the_spent_token_comes_first", func(t *testing.T) {
 		t.Parallel()
 		f := newFleet(t, "server", shortTokens)
 		v := f.visitor()
@@ -187,7 +187,7 @@ func TestRefreshIsNotLost(t *testing.T) {
 			}
 		}
 	})
-	t.Run("X48_followers_of_a_conflict_share_a_record", func(t *testing.T) {
+	t.Run("L18_followers_of_a_conflict_share_a_record", func(t *testing.T) {
 		t.Parallel()
 		f := newFleet(t, "server", shortTokens, func(s *settings) { s.op.KeepRefreshTokens = true })
 		v := f.visitor()
@@ -219,7 +219,7 @@ func TestRefreshIsNotLost(t *testing.T) {
 		v.open("/tokens")
 		group.Wait()
 	})
-	t.Run("X49_worker_with_a_deadline", func(t *testing.T) {
+	t.Run("L18_worker_with_a_deadline", func(t *testing.T) {
 		t.Parallel()
 		f, _, id := granted(t)
 		f.clock.add(10 * time.Minute)

@@ -166,14 +166,14 @@ func TestHook(t *testing.T) {
 		{"D46_panic_after_the_exchange", nil, func(*middleware.Login, *rp.Tokens) error { panic(errors.New("canary")) }, 500, "panic", 1},
 		{"D46_panic_to_abort", func(*middleware.Login) error { panic(http.ErrAbortHandler) }, nil, 500, "panic", 0},
 		{"D46_nil_map_and_nil_pointer", func(l *middleware.Login) error { l.Request = nil; return errors.New(l.Request.Host) }, nil, 500, "panic", 0},
-		{"X19_error_before_the_exchange", func(*middleware.Login) error { return errors.New("database is down") }, nil, 500, "hook", 0},
-		{"X19_error_after_the_exchange", nil, func(*middleware.Login, *rp.Tokens) error { return errors.New("database is down") }, 500, "hook", 1},
-		{"X19_refusal_before_the_exchange", func(*middleware.Login) error { return &middleware.Refusal{Text: "no"} }, nil, 403, "refused", 0},
-		{"X19_refusal_after_the_exchange", nil, func(*middleware.Login, *rp.Tokens) error { return &middleware.Refusal{Text: "no"} }, 403, "refused", 1},
-		{"X19_unknown_way_to_spend_the_code", func(l *middleware.Login) error { l.Exchange = 99; return nil }, nil, 500, "exchange_mode", 0},
-		{"X19_values_too_large", func(l *middleware.Login) error { l.Values["x"] = strings.Repeat("x", 600); return nil }, nil, 500, "values", 0},
-		{"X19_values_are_no_map", func(l *middleware.Login) error { l.Values = nil; return nil }, nil, 303, "", 1},
-		{"X19_evil_return_to", func(l *middleware.Login) error { l.ReturnTo = "//evil.example"; return nil }, nil, 303, "", 1},
+		{"L16_error_before_the_exchange", func(*middleware.Login) error { return errors.New("database is down") }, nil, 500, "hook", 0},
+		{"L16_error_after_the_exchange", nil, func(*middleware.Login, *rp.Tokens) error { return errors.New("database is down") }, 500, "hook", 1},
+		{"L16_refusal_before_the_exchange", func(*middleware.Login) error { return &middleware.Refusal{Text: "no"} }, nil, 403, "refused", 0},
+		{"L16_refusal_after_the_exchange", nil, func(*middleware.Login, *rp.Tokens) error { return &middleware.Refusal{Text: "no"} }, 403, "refused", 1},
+		{"L16_unknown_way_to_spend_the_code", func(l *middleware.Login) error { l.Exchange = 99; return nil }, nil, 500, "exchange_mode", 0},
+		{"L16_values_too_large", func(l *middleware.Login) error { l.Values["x"] = strings.Repeat("x", 600); return nil }, nil, 500, "values", 0},
+		{"L16_values_are_no_map", func(l *middleware.Login) error { l.Values = nil; return nil }, nil, 303, "", 1},
+		{"L16_evil_return_to", func(l *middleware.Login) error { l.ReturnTo = "//evil.example"; return nil }, nil, 303, "", 1},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
@@ -199,8 +199,8 @@ func TestHook(t *testing.T) {
 			w.refused(w.serve(other.build()), 400, "transaction_spent")
 		})
 	}
-	// X26: the app decides for one user that the code is not spent.
-	t.Run("X26_hook_spends_no_code", func(t *testing.T) {
+	// L16: the app decides for one user that the code is not spent.
+	t.Run("L16_hook_spends_no_code", func(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t, func(s *settings) {
 			s.auth.OnIdentity = func(l *middleware.Login) error { l.Exchange = middleware.ExchangeNever; return nil }
@@ -216,8 +216,8 @@ func TestHook(t *testing.T) {
 			t.Errorf("%d redemptions", n)
 		}
 	})
-	// X27: with code token nobody is known before the exchange, and nobody can choose not to do it.
-	for name, choose := range map[string]middleware.ExchangeMode{"X27_control": middleware.ExchangeNow, "X27_too_late_to_choose": middleware.ExchangeNever} {
+	// L16: with code token nobody is known before the exchange, and nobody can choose not to do it.
+	for name, choose := range map[string]middleware.ExchangeMode{"L16_control": middleware.ExchangeNow, "L16_too_late_to_choose": middleware.ExchangeNever} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, func(s *settings) {
@@ -237,8 +237,8 @@ func TestHook(t *testing.T) {
 			w.refused(rep, 500, "exchange_mode")
 		})
 	}
-	// X28: the access token that came through the browser is never the session's.
-	t.Run("X28_front_channel_access_token", func(t *testing.T) {
+	// L16: the access token that came through the browser is never the session's.
+	t.Run("L16_front_channel_access_token", func(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t, func(s *settings) { s.rp.ResponseType = rp.CodeIDTokenToken })
 		w.page = func(rw http.ResponseWriter, r *http.Request) {

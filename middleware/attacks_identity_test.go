@@ -146,8 +146,8 @@ func TestSessionID(t *testing.T) {
 					t.Errorf("%+v", got)
 				}
 			})
-			// X11: two tabs begin logins, and end them in the other order.
-			t.Run("X11_two_tabs_in_the_other_order", func(t *testing.T) {
+			// L15: two tabs begin logins, and end them in the other order.
+			t.Run("L15_two_tabs_in_the_other_order", func(t *testing.T) {
 				w := *w
 				w.TB = t
 				v := w.visitor()

@@ -172,8 +172,8 @@ func TestSessionLimits(t *testing.T) {
 					t.Error("renewed twice")
 				}
 			})
-			// X13: a clock that went back (a restored machine) neither ends a session nor makes it immortal.
-			t.Run("X13_clock_back", func(t *testing.T) {
+			// L14: a clock that went back (a restored machine) neither ends a session nor makes it immortal.
+			t.Run("L14_clock_back", func(t *testing.T) {
 				w := newWorld(t, store.use(t))
 				v := w.visitor()
 				v.login("/auth/login", "")
@@ -258,8 +258,8 @@ func TestSeveral(t *testing.T) {
 			t.Errorf("%d redemptions", n)
 		}
 	})
-	// X14: the session cookie of one app, under the other app's name, with the same keys.
-	t.Run("X14_session_moved_to_another_app", func(t *testing.T) {
+	// L12: the session cookie of one app, under the other app's name, with the same keys.
+	t.Run("L12_session_moved_to_another_app", func(t *testing.T) {
 		one, two := newWorld(t), newWorld(t, func(s *settings) { s.rp.RedirectURL = site + "/two/callback"; s.auth.Name = "t" })
 		v := one.visitor()
 		v.login("/auth/login", "alice")

@@ -305,9 +305,9 @@ func TestLogout(t *testing.T) {
 			t.Errorf("%d, left %s", rep.StatusCode, v.header("s", "t", "x"))
 		}
 	})
-	// X21: a login that began before the logout is answered after it. It is a login of its own: the user typed a
+	// L17: a login that began before the logout is answered after it. It is a login of its own: the user typed a
 	// password at the provider; but the logout has dropped its transaction.
-	t.Run("X21_login_under_way_at_the_logout", func(t *testing.T) {
+	t.Run("L17_login_under_way_at_the_logout", func(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t)
 		v := w.visitor()

@@ -261,8 +261,8 @@ func TestRefresh(t *testing.T) {
 				t.Errorf("%d refreshes", n)
 			}
 		})
-		// X16: an ID Token of somebody else comes with a refresh: nothing of that session may go on (Core 12.2).
-		t.Run("X16_refresh_brings_another_user_"+store.name, func(t *testing.T) {
+		// L18: an ID Token of somebody else comes with a refresh: nothing of that session may go on (Core 12.2).
+		t.Run("L18_refresh_brings_another_user_"+store.name, func(t *testing.T) {
 			t.Parallel()
 			w, v := start(t)
 			w.op.Fault(func(a *optest.Answer) {

@@ -198,8 +198,8 @@ func TestRenewedCookies(t *testing.T) {
 			t.Error("without a session: no Vary")
 		}
 	})
-	// X17: a handler that changes the session itself knows better than what was renewed before it.
-	t.Run("X17_handler_logs_out", func(t *testing.T) {
+	// L17: a handler that changes the session itself knows better than what was renewed before it.
+	t.Run("L17_handler_logs_out", func(t *testing.T) {
 		w := newWorld(t, shortTokens)
 		v := w.visitor()
 		v.login("/auth/login", "alice")

@@ -250,8 +250,8 @@ func TestResources(t *testing.T) {
 			t.Errorf("%d", rec.Code)
 		}
 	})
-	// X23: what a stranger sends at the logout must not stay.
-	t.Run("X23_logouts_of_sessions_that_never_were", func(t *testing.T) {
+	// L20: what a stranger sends at the logout must not stay.
+	t.Run("L20_logouts_of_sessions_that_never_were", func(t *testing.T) {
 		w := newWorld(t, mute, func(s *settings) { s.auth.Store = fileStore(t) })
 		w.mux.HandleFunc("/bye", func(rw http.ResponseWriter, r *http.Request) { _ = w.auth.Logout(rw, r) }) // the app's own
 		for name, format := range map[string]string{"long": "%021dA" + strings.Repeat("x", 4<<10), "well-formed": "%021dA.MTc5NTI1NjQ5NHxOd3dB"} {

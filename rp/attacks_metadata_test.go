@@ -57,9 +57,9 @@ func TestDiscovery(t *testing.T) {
 		{"F04_null", body("null"), rp.ErrMetadata, ""},
 		{"F04_empty", body(""), rp.ErrMetadata, ""},
 		{"F04_a_page_of_text", body("canary-body-of-an-error"), rp.ErrMetadata, ""},
-		{"X24_authorization_endpoint_sets_our_parameter", member("authorization_endpoint", opIssuer+"/authorize?state=evil"), rp.ErrMetadata, "state"},
-		{"X24_the_same_in_another_case", member("authorization_endpoint", opIssuer+"/authorize?Redirect_URI=evil"), rp.ErrMetadata, "Redirect_URI"},
-		{"X24_the_same_percent_encoded", member("authorization_endpoint", opIssuer+"/authorize?%72edirect_uri=evil"), rp.ErrMetadata, "redirect_uri"},
+		{"L11_authorization_endpoint_sets_our_parameter", member("authorization_endpoint", opIssuer+"/authorize?state=evil"), rp.ErrMetadata, "state"},
+		{"L11_the_same_in_another_case", member("authorization_endpoint", opIssuer+"/authorize?Redirect_URI=evil"), rp.ErrMetadata, "Redirect_URI"},
+		{"L11_the_same_percent_encoded", member("authorization_endpoint", opIssuer+"/authorize?%72edirect_uri=evil"), rp.ErrMetadata, "redirect_uri"},
 	}
 	for _, endpoint := range []string{"authorization_endpoint", "token_endpoint", "jwks_uri"} {
 		rows = append(

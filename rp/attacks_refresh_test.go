@@ -105,9 +105,9 @@ func TestRefresh(t *testing.T) {
 		{name: "D04_redirect", lie: status(307), want: says("", 307)},
 		{name: "D10_access_token_missing", lie: member("access_token", nil), want: rp.ErrTokenResponse},
 		{name: "D11_token_type_DPoP", lie: member("token_type", "DPoP"), want: rp.ErrTokenResponse},
-		{name: "X11_200_with_an_error_beside_tokens", lie: member("error", "invalid_grant"), want: says("invalid_grant", 200)},
-		{name: "X12_description_repeats_the_refresh_token", lie: repeat("refresh_token"), want: says("invalid_grant", 400)},
-		{name: "X19_access_token_of_somebody_else_in_place_of_the_ID_Token", lie: member("id_token", "opaque-access-token"), want: verify.ErrMalformed},
+		{name: "L07_200_with_an_error_beside_tokens", lie: member("error", "invalid_grant"), want: says("invalid_grant", 200)},
+		{name: "L08_description_repeats_the_refresh_token", lie: repeat("refresh_token"), want: says("invalid_grant", 400)},
+		{name: "L01_access_token_of_somebody_else_in_place_of_the_ID_Token", lie: member("id_token", "opaque-access-token"), want: verify.ErrMalformed},
 	} {
 		t.Run(row.name, row.run)
 	}
@@ -381,7 +381,7 @@ func TestUserInfo(t *testing.T) {
 			claim("_claim_names", map[string]any{"address": "src"}),
 			claim("_claim_sources", map[string]any{"src": map[string]any{"endpoint": "http://" + evilPlace + "/", "access_token": "x"}}),
 		)},
-		{name: "X21_challenge_repeats_the_access_token", lie: func(a *optest.Answer) {
+		{name: "L08_challenge_repeats_the_access_token", lie: func(a *optest.Answer) {
 			_, token, _ := strings.Cut(a.Request.Header.Get("Authorization"), " ")
 			challenge(401, `Bearer error="`+token+`"`)(a)
 		}, want: says("unreadable_error", 401)},
@@ -398,8 +398,8 @@ func TestUserInfo(t *testing.T) {
 		{name: "D43_signed_encrypted", set: signed, lie: body("a.b.c.d.e"), want: refused(verify.ErrMalformed)},
 		{name: "D43_signed_JSON_where_a_JWT_was_agreed", set: signed, lie: lies(contentType("application/json"), body(`{"sub":"alice"}`)), want: rp.ErrUserInfo},
 		{name: "D43_signed_JSON_under_the_JWT_type", set: signed, lie: body(`{"sub":"alice"}`), want: refused(verify.ErrMalformed)},
-		{name: "X22_signed_a_logout_token", set: signed, lie: claim("events", map[string]any{}), want: refused(verify.ErrType)},
-		{name: "X22_signed_an_access_token", set: signed, lie: func(a *optest.Answer) { a.Header["typ"] = "at+jwt" }, want: refused(verify.ErrType)},
+		{name: "L10_signed_a_logout_token", set: signed, lie: claim("events", map[string]any{}), want: refused(verify.ErrType)},
+		{name: "L10_signed_an_access_token", set: signed, lie: func(a *optest.Answer) { a.Header["typ"] = "at+jwt" }, want: refused(verify.ErrType)},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()

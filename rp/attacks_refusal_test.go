@@ -3,6 +3,7 @@ package rp_test
 import (
 	"crypto"
 	"crypto/elliptic"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/asn1"
 	"errors"
@@ -197,5 +198,30 @@ func TestI23_both_refusals_are_told(t *testing.T) {
 	err := w.client.Revoke(t.Context(), tokens)
 	if w.said.value(err); err == nil || !strings.Contains(err.Error(), "no_refresh_token") || !strings.Contains(err.Error(), "no_access_token") {
 		t.Errorf("%v", err)
+	}
+}
+
+// K09: certificates of one's own, or an odd transport, weaken nothing, and nobody is warned of them.
+func TestK09_what_is_not_weak_is_not_logged(t *testing.T) {
+	t.Parallel()
+	for name, transport := range map[string]http.RoundTripper{
+		"K09_roots_of_its_own": &http.Transport{TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS13}},
+		"K09_no_TLS_settings":  &http.Transport{},
+		"K09_another_type":     http.NewFileTransport(http.Dir(".")),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			heard := &said{}
+			c := lazyConfig()
+			c.Logger, c.HTTPClient = logTo(heard), &http.Client{Transport: transport}
+			client, err := rp.New(t.Context(), c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = client.Close()
+			if heard.String() != "" {
+				t.Errorf("log: %q", heard.String())
+			}
+		})
 	}
 }

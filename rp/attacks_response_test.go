@@ -215,41 +215,41 @@ func TestAuthorizationResponse(t *testing.T) {
 		{name: "A56_s_hash_missing", lie: claim("s_hash", nil), keys: 1},
 
 		// The purpose of a value is part of it.
-		{name: "X01_code_as_ID_Token", change: func(_ *world, _ *rp.AuthRequest, p url.Values) {
+		{name: "L01_code_as_ID_Token", change: func(_ *world, _ *rp.AuthRequest, p url.Values) {
 			p.Set("id_token", p.Get("code"))
 		}, want: verify.ErrMalformed},
-		{name: "X01_ID_Token_as_code", change: func(_ *world, _ *rp.AuthRequest, p url.Values) {
+		{name: "L01_ID_Token_as_code", change: func(_ *world, _ *rp.AuthRequest, p url.Values) {
 			p.Set("code", p.Get("id_token"))
 		}, want: verify.ErrCodeHash, keys: 1},
-		{name: "X01_ID_Token_as_access_token", set: three, change: func(_ *world, _ *rp.AuthRequest, p url.Values) {
+		{name: "L01_ID_Token_as_access_token", set: three, change: func(_ *world, _ *rp.AuthRequest, p url.Values) {
 			p.Set("access_token", p.Get("id_token"))
 		}, want: verify.ErrAccessTokenHash, keys: 1},
-		{name: "X01_access_token_as_ID_Token", set: func(s *setting) {
+		{name: "L01_access_token_as_ID_Token", set: func(s *setting) {
 			s.rp.ResponseType, s.rp.Resources = rp.CodeIDTokenToken, []string{"https://api.example"}
 		}, change: func(_ *world, _ *rp.AuthRequest, p url.Values) { p.Set("id_token", p.Get("access_token")) }, want: verify.ErrType},
-		{name: "X01_ID_Token_of_the_token_endpoint", lie: func(a *optest.Answer) {
+		{name: "L01_ID_Token_of_the_token_endpoint", lie: func(a *optest.Answer) {
 			delete(a.Claims, "c_hash") // what a token endpoint leaves out
 		}, want: verify.ErrCodeHash, keys: 1},
-		{name: "X02_our_own_assertion_as_ID_Token", set: func(s *setting) {
+		{name: "L02_our_own_assertion_as_ID_Token", set: func(s *setting) {
 			s.rp.ClientAuth, s.rp.IDTokenAlgorithm, s.op.Algorithm = rp.SecretJWT(clientSecret), "HS256", "HS256"
 		}, change: func(_ *world, _ *rp.AuthRequest, p url.Values) {
 			now := time.Now().Unix()
 			claims := fmt.Sprintf(`{"iss":"app","sub":"app","aud":%q,"jti":"x","iat":%d,"exp":%d}`, opIssuer, now, now+60)
 			p.Set("id_token", optest.JWS("HS256", []byte(clientSecret), []byte(`{"alg":"HS256","typ":"JWT"}`), []byte(claims)))
 		}, want: verify.ErrIssuer},
-		{name: "X03_state_as_nonce", lie: func(a *optest.Answer) {
+		{name: "L03_state_as_nonce", lie: func(a *optest.Answer) {
 			a.Claims["nonce"] = a.Request.URL.Query().Get("state")
 		}, want: verify.ErrNonce, keys: 1},
 
 		// What cannot be a code or a token is not sent anywhere.
-		{name: "X04_code_with_a_line_break", change: put("code", "a\r\nX-Evil: 1"), want: rp.ErrParameters},
-		{name: "X04_code_with_a_space", change: put("code", "a b"), want: rp.ErrParameters},
-		{name: "X04_code_not_ASCII", change: put("code", "cödé"), want: rp.ErrParameters},
-		{name: "X04_code_with_NUL", change: put("code", "a\x00"), want: rp.ErrParameters},
-		{name: "X04_code_of_a_megabyte", change: put("code", strings.Repeat("c", 1<<20)), want: rp.ErrParameters},
-		{name: "X04_access_token_with_a_line_break", set: three, change: put("access_token", "a\nb"), want: rp.ErrParameters},
-		{name: "X04_access_token_of_a_megabyte", set: three, change: put("access_token", strings.Repeat("a", 1<<20)), want: rp.ErrParameters},
-		{name: "X04_id_token_of_a_megabyte", change: put("id_token", strings.Repeat("a", 1<<20)), want: verify.ErrMalformed},
+		{name: "L04_code_with_a_line_break", change: put("code", "a\r\nX-Evil: 1"), want: rp.ErrParameters},
+		{name: "L04_code_with_a_space", change: put("code", "a b"), want: rp.ErrParameters},
+		{name: "L04_code_not_ASCII", change: put("code", "cödé"), want: rp.ErrParameters},
+		{name: "L04_code_with_NUL", change: put("code", "a\x00"), want: rp.ErrParameters},
+		{name: "L04_code_of_a_megabyte", change: put("code", strings.Repeat("c", 1<<20)), want: rp.ErrParameters},
+		{name: "L04_access_token_with_a_line_break", set: three, change: put("access_token", "a\nb"), want: rp.ErrParameters},
+		{name: "L04_access_token_of_a_megabyte", set: three, change: put("access_token", strings.Repeat("a", 1<<20)), want: rp.ErrParameters},
+		{name: "L04_id_token_of_a_megabyte", change: put("id_token", strings.Repeat("a", 1<<20)), want: verify.ErrMalformed},
 		{name: "X05_state_as_a_list", change: func(_ *world, _ *rp.AuthRequest, p url.Values) {
 			p["state[]"] = p["state"]
 			p.Del("state")
@@ -535,14 +535,14 @@ func TestRequestsRememberWhatTheyAsked(t *testing.T) {
 		{"B36_essential_acr_missing", rp.AuthOptions{EssentialACR: []string{"gold"}}, claim("acr", nil), verify.ErrACR},
 		{"B36_essential_acr_lower", rp.AuthOptions{EssentialACR: []string{"gold"}}, claim("acr", "silver"), verify.ErrACR},
 		{"G04_hint_and_another_user", rp.AuthOptions{IDTokenHint: "alice's"}, claim("sub", "bob"), verify.ErrClaim},
-		{"X06_organization_and_none", rp.AuthOptions{Extra: url.Values{"organization": {"org_1"}}}, nil, verify.ErrClaim},
+		{"L05_organization_and_none", rp.AuthOptions{Extra: url.Values{"organization": {"org_1"}}}, nil, verify.ErrClaim},
 		{
-			"X06_organization_and_another",
+			"L05_organization_and_another",
 			rp.AuthOptions{Extra: url.Values{"organization": {"org_1"}}},
 			claim("org_id", "org_2"), verify.ErrClaim,
 		},
-		{"X06_hosted_domain_as_a_list", rp.AuthOptions{Extra: url.Values{"hd": {"a.example"}}}, claim("hd", []string{"a.example"}), verify.ErrClaim},
-		{"X06_tenant", rp.AuthOptions{Expect: map[string]string{"tid": "1"}}, claim("tid", 1), verify.ErrClaim},
+		{"L05_hosted_domain_as_a_list", rp.AuthOptions{Extra: url.Values{"hd": {"a.example"}}}, claim("hd", []string{"a.example"}), verify.ErrClaim},
+		{"L05_tenant", rp.AuthOptions{Expect: map[string]string{"tid": "1"}}, claim("tid", 1), verify.ErrClaim},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
@@ -566,7 +566,7 @@ func TestRequestsRememberWhatTheyAsked(t *testing.T) {
 	}
 }
 
-// X07: the answer of one tab is no answer for the other, whatever is exchanged between them.
+// L06: the answer of one tab is no answer for the other, whatever is exchanged between them.
 func TestTwoTabs(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)
@@ -586,11 +586,11 @@ func TestTwoTabs(t *testing.T) {
 		params url.Values
 		want   error
 	}{
-		"X07_the_whole_answer_of_the_other": {p2, rp.ErrState},
-		"X07_all_but_state":                 {mix(p2, p1, "state"), verify.ErrNonce},
-		"X07_only_the_code":                 {mix(p1, p2, "code"), verify.ErrCodeHash},
-		"X07_only_the_ID_Token":             {mix(p1, p2, "id_token"), verify.ErrNonce},
-		"X07_its_own":                       {p1, nil},
+		"L06_the_whole_answer_of_the_other": {p2, rp.ErrState},
+		"L06_all_but_state":                 {mix(p2, p1, "state"), verify.ErrNonce},
+		"L06_only_the_code":                 {mix(p1, p2, "code"), verify.ErrCodeHash},
+		"L06_only_the_ID_Token":             {mix(p1, p2, "id_token"), verify.ErrNonce},
+		"L06_its_own":                       {p1, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := w.client.VerifyResponse(t.Context(), q1, row.params)

@@ -97,6 +97,8 @@ func TestConfigThatContradictsItself(t *testing.T) {
 		{"K05_host_like_localhost", "RedirectURL", func(c *rp.Config) { c.RedirectURL = "http://localhost.evil.example/cb" }},
 		{"K05_host_like_an_address", "RedirectURL", func(c *rp.Config) { c.RedirectURL = "http://127.0.0.1.evil.example/cb" }},
 		{"K05_localhost_as_user", "RedirectURL", func(c *rp.Config) { c.RedirectURL = "http://localhost@evil.example/cb" }},
+		{"K05_user_over_https", "RedirectURL", func(c *rp.Config) { c.RedirectURL = "https://user@app.example/cb" }},
+		{"K05_unparsable", "RedirectURL", func(c *rp.Config) { c.RedirectURL = "https://[::1/cb" }},
 		{"K05_any_address", "RedirectURL", func(c *rp.Config) { c.RedirectURL = "http://0.0.0.0/cb" }},
 		{"K05_javascript", "RedirectURL", func(c *rp.Config) { c.RedirectURL = "javascript:alert(1)" }},
 		{"K05_no_host", "RedirectURL", func(c *rp.Config) { c.RedirectURL = "https:///cb" }},

@@ -215,7 +215,7 @@ func TestTokenEndpoint(t *testing.T) {
 		{name: "D27_expired", set: frozen, lie: moment("exp", -time.Minute), want: verify.ErrExpired},
 		{name: "D27_issued_11_minutes_ago", set: frozen, lie: moment("iat", -11*time.Minute), want: verify.ErrIssuedAt},
 		{name: "D27_issued_in_a_minute", set: frozen, lie: moment("iat", time.Minute), want: verify.ErrIssuedAt},
-		{name: "X10_access_token_as_ID_Token", set: func(s *setting) { s.rp.Resources = []string{"https://api.example"} }, lie: func(a *optest.Answer) {
+		{name: "L01_access_token_as_ID_Token", set: func(s *setting) { s.rp.Resources = []string{"https://api.example"} }, lie: func(a *optest.Answer) {
 			a.Sign = func(_, _ []byte) string {
 				h, _ := json.Marshal(a.AccessHeader)
 				c, _ := json.Marshal(a.AccessClaims)
@@ -224,20 +224,20 @@ func TestTokenEndpoint(t *testing.T) {
 		}, want: verify.ErrType},
 
 		// An answer that is both an error and a success, or not quite a success, is none.
-		{name: "X11_200_with_an_error_beside_tokens", lie: member("error", "invalid_grant"), want: says("invalid_grant", 200)},
-		{name: "X11_200_with_only_an_error", lie: func(a *optest.Answer) {
+		{name: "L07_200_with_an_error_beside_tokens", lie: member("error", "invalid_grant"), want: says("invalid_grant", 200)},
+		{name: "L07_200_with_only_an_error", lie: func(a *optest.Answer) {
 			a.JSON = map[string]any{"error": "invalid_grant"}
 		}, want: says("invalid_grant", 200)},
-		{name: "X11_201_with_tokens", lie: func(a *optest.Answer) { a.Status = 201 }, want: says("", 201)},
-		{name: "X11_206_with_tokens", lie: func(a *optest.Answer) { a.Status = 206 }, want: says("", 206)},
-		{name: "X11_400_with_tokens", lie: func(a *optest.Answer) { a.Status = 400 }, want: says("", 400)},
+		{name: "L07_201_with_tokens", lie: func(a *optest.Answer) { a.Status = 201 }, want: says("", 201)},
+		{name: "L07_206_with_tokens", lie: func(a *optest.Answer) { a.Status = 206 }, want: says("", 206)},
+		{name: "L07_400_with_tokens", lie: func(a *optest.Answer) { a.Status = 400 }, want: says("", 400)},
 		// A provider that repeats what it was sent must not bring it into our log.
-		{name: "X12_description_repeats_the_code", lie: repeat("code"), want: says("invalid_grant", 400)},
-		{name: "X12_description_repeats_the_verifier", lie: repeat("code_verifier"), want: says("invalid_grant", 400)},
-		{name: "X12_description_repeats_the_secret", set: func(s *setting) {
+		{name: "L08_description_repeats_the_code", lie: repeat("code"), want: says("invalid_grant", 400)},
+		{name: "L08_description_repeats_the_verifier", lie: repeat("code_verifier"), want: says("invalid_grant", 400)},
+		{name: "L08_description_repeats_the_secret", set: func(s *setting) {
 			s.rp.ClientAuth = rp.SecretPost(clientSecret)
 		}, lie: repeat("client_secret"), want: says("invalid_grant", 400)},
-		{name: "X12_error_repeats_the_code", lie: func(a *optest.Answer) {
+		{name: "L08_error_repeats_the_code", lie: func(a *optest.Answer) {
 			oauthError(a.Request.Form.Get("code"), 400)(a)
 		}, want: says("unreadable_error", 400)},
 	} {
@@ -339,7 +339,7 @@ func TestTheFirstTokenOnceMore(t *testing.T) {
 			w.want(err, row.want)
 		})
 	}
-	t.Run("X13_the_first_token_of_another_login", func(t *testing.T) {
+	t.Run("L01_the_first_token_of_another_login", func(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t, nil)
 		other := w.verified(rp.AuthOptions{}).IDToken().Raw()
@@ -475,7 +475,7 @@ func TestD29_D30_D31_D33_D39_WhatIsSentForACode(t *testing.T) {
 	}
 }
 
-// D29: the redirect URI is the same, byte for byte, in both requests, whatever characters it has; X31: so is the code.
+// D29: the redirect URI is the same, byte for byte, in both requests, whatever characters it has; L04: so is the code.
 func TestWhatIsSentArrivesAsItIs(t *testing.T) {
 	t.Parallel()
 	for _, redirect := range []string{
@@ -491,7 +491,7 @@ func TestWhatIsSentArrivesAsItIs(t *testing.T) {
 			}
 		})
 	}
-	t.Run("X31_every_character_of_a_code", func(t *testing.T) {
+	t.Run("L04_every_character_of_a_code", func(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t, responseType(rp.Code))
 		var code strings.Builder
@@ -705,7 +705,7 @@ var gzipBomb = sync.OnceValue(func() []byte {
 // A06 and A55 for rp alone: one code, many who try at the same moment, by every way that an answer can be held.
 func TestOneCodeIsSentOnce(t *testing.T) {
 	t.Parallel()
-	t.Run("X14_a_hundred_exchanges_at_once", func(t *testing.T) {
+	t.Run("L09_a_hundred_exchanges_at_once", func(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t, nil)
 		q := w.request(rp.AuthOptions{})
@@ -741,7 +741,7 @@ func TestOneCodeIsSentOnce(t *testing.T) {
 		}
 		w.calls(pathToken, 1)
 	})
-	t.Run("X15_the_same_code_in_a_new_login", func(t *testing.T) {
+	t.Run("L09_the_same_code_in_a_new_login", func(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t, responseType(rp.Code))
 		q1, q2 := w.request(rp.AuthOptions{}), w.request(rp.AuthOptions{})

@@ -74,7 +74,7 @@ func TestF11_J05_ten_thousand_unknown_kids_make_few_fetches(t *testing.T) {
 	wantFetches(t, op, 1+4+1)
 }
 
-func TestF11_forged_logout_tokens_take_no_fetch_from_the_logins(t *testing.T) {
+func TestF11_L21_forged_logout_tokens_take_no_fetch_from_the_logins(t *testing.T) {
 	t.Parallel()
 	client, _, op := keySetOf(t)
 	if err := client.Ready(t.Context()); err != nil {
