@@ -25,7 +25,7 @@ func (c *sessionContext) Value(key any) any {
 	return c.Context.Value(key)
 }
 
-// FromContext returns the session that the innermost wrapper ([Auth.RequireLogin], [Auth.RequireTokens],
+// FromContext returns the session that the innermost wrapper ([Auth.RequireLogin], [Auth.RequireTokens], [Auth.Require],
 // [Auth.LoadSession]) put into the request's context; nil if nobody is logged in.
 func FromContext(ctx context.Context) *Session {
 	s, _ := ctx.Value(sessionKey{}).(*Session)

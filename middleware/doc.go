@@ -21,7 +21,8 @@
 //   - POST /auth/backchannel-logout takes logout tokens from the provider, GET /auth/frontchannel-logout is what it shows
 //     in a frame of its logout page. Register them there.
 //   - GET /auth/login-continue is where a login goes on that was begun for a session in sealed cookies, which the callback's
-//     cross-site POST does not bring: see below.
+//     cross-site POST does not bring: see "Another login for a session".
+//   - GET /auth/me tells pages in the browser who is logged in, if Config.MeClaims is set.
 //   - GET /auth/jwks publishes the client's own keys.
 //
 // The callback is a cross-site POST whose Origin is often null: state and cookie protect it. [http.CrossOriginProtection]
@@ -57,6 +58,43 @@
 // bring the old cookies, and know nothing of other processes: two instances may spend the same refresh token, which
 // providers that rotate them strictly answer by ending the session. Route a user to one instance, or use a SessionStore.
 //
+// # When the code is spent
+//
+// The Hybrid Flow's first ID Token is a login, verified and complete, before the token endpoint has been asked. With
+// [ExchangeNow] the callback redeems the code all the same, and the session starts with tokens. With [ExchangeOnDemand] it
+// starts at once, and the code waits in it, sealed, until [Auth.RequireTokens] or a call of the session needs a token; with a
+// [SessionStore] the first request of any wrapper after half of Config.CodeLifetime redeems it too, and does not wait. The
+// code is sent once. The second ID Token is checked against the first as ever, and one that does not match ends the
+// session. [TokenState] lists the states; [Session.Tokens] and /auth/me tell which it is, and why.
+//
+// A token endpoint that is down stops no login then, and nobody is logged out by it: RequireTokens answers 503, and pages
+// behind [Auth.RequireLogin] go on. A code that may have arrived is not sent again: the next navigation to a page behind
+// RequireTokens fetches another one, by a login that does not bother the user (prompt=none), and comes back.
+//
+// # Another login for a session
+//
+// [Auth.Require] asks before the handler: a claim, a scope, a stronger or younger login. An API may ask, too: for a stronger
+// login (RFC 9470), or by refusing a token for one more target ([ErrConsentRequired]). The error of the call wraps a
+// [*Challenge] then; [Auth.StepUp] makes a login of it that asks for what the session has and for what it lacks, and comes
+// back to the same page. What is no navigation gets 401 with a retry_url. Whoever answers such a login in vain is told so
+// (challenge_unmet) and not sent again for a minute.
+//
+// The session after it has a new ID, as after each login. It keeps the values of Login.Values that the hooks do not
+// replace, and the tokens for other targets if the provider says the same of the authentication as before (acr, amr,
+// auth_time). If another user comes back it is a new session, which has nothing of the old one.
+//
+// # Pages that run in the browser
+//
+// No token belongs there. GET /auth/me answers scripts of this origin, and none of another site, with
+//
+//	{"claims": {"sub": "…", "name": "…"}, "tokens": "ready", "expires_at": 1780000000}
+//
+// which are Config.MeClaims, the [TokenState], and when the session ends if nothing happens before, in seconds since 1970.
+// Without a session it answers 401. An API is called through a proxy that adds the token: a
+// [net/http/httputil.ReverseProxy] behind RequireTokens with [StripRequest], [Auth.Transport], [StripResponse] and StepUp,
+// and [http.CrossOriginProtection] before it, for the session's cookie comes with what pages of other origins of the same
+// site send, too. examples/spa is all of it.
+//
 // # Logout
 //
 // The logout route ends the session here, revokes its tokens (RFC 7009) where the provider can, in the background, and
@@ -73,7 +111,8 @@
 // # Errors
 //
 // A browser gets a page with a text of ours and a reference, a script gets problem+json, the log gets the reason. The
-// codes of [Error] are those of [rp.ErrorCode] and:
+// members of the problem are title, status, code, reference and, where another login helps, retry_url: the path to open in the
+// browser for it. The codes of [Error] are those of [rp.ErrorCode] and:
 //
 //	method not_navigation content_type body body_too_large response_mode no_response transaction_missing
 //	transaction_invalid transaction_expired transaction_spent login_loop login_required forbidden refused
