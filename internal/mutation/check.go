@@ -106,7 +106,7 @@ func (b *binary) reach(ctx context.Context, log string) (map[int][]string, error
 	}
 	reach := map[int][]string{}
 	for name := range strings.FieldsSeq(string(names)) {
-		if strings.HasPrefix(name, "Benchmark") {
+		if strings.HasPrefix(name, "Benchmark") || strings.HasPrefix(name, "TestAlloc") { // the mutations cost allocations
 			continue
 		}
 		cmd := b.command(ctx, "-test.short", "-test.timeout", b.timeout.String(), "-test.run", oneOf(name))
