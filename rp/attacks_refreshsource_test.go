@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -292,6 +293,28 @@ func TestRefreshSource(t *testing.T) {
 			k.refuses(k.source.For(anAPI), says("invalid_grant", 400))
 		}
 		k.calls(pathToken, 2)
+	})
+	keeping(t, "E08_consent_for_one_API_is_missing_at_Entra_ID", nil, func(t *testing.T, k *kept) {
+		k.lie(pathToken, func(a *optest.Answer) {
+			oauthError("invalid_grant", 400)(a)
+			a.JSON["suberror"] = "consent_required"
+		})
+		_, err := k.source.For(anAPI).Token(t.Context())
+		k.want(err, says("invalid_grant", 400))
+		if e, ok := errors.AsType[*rp.Error](err); !ok || e.Suberror != "consent_required" || !strings.Contains(err.Error(), "consent_required") {
+			t.Error(err)
+		}
+		k.op.Fault(nil)
+		if k.get(k.source) != k.first {
+			t.Error("another token")
+		}
+	})
+	keeping(t, "K01_the_suberror_repeats_the_refresh_token", nil, func(t *testing.T, k *kept) {
+		k.lie(pathToken, func(a *optest.Answer) {
+			oauthError("invalid_grant", 400)(a)
+			a.JSON["suberror"] = a.Request.Form.Get("refresh_token")
+		})
+		k.refuses(k.source.For(anAPI), says("invalid_grant", 400))
 	})
 	keeping(t, "E01_an_ID_Token_of_another_user_ends_it", nil, func(t *testing.T, k *kept) {
 		pass(hour - 20*time.Second)

@@ -64,6 +64,7 @@ type Error struct {
 	Code        string // error, e.g. access_denied; "" if the provider gave none that can be read
 	Description string // error_description
 	URI         string // error_uri, if it is an http or https URL
+	Suberror    string // what Entra ID says more precisely: consent_required beside invalid_grant, for example; mostly ""
 	StatusCode  int    // HTTP status of the answer; 0 on the front channel
 }
 
@@ -76,6 +77,9 @@ func (e *Error) Error() string {
 		b.WriteString(e.Code)
 	default:
 		b.WriteString("an error")
+	}
+	if e.Suberror != "" {
+		b.WriteString(", " + e.Suberror)
 	}
 	if e.StatusCode != 0 {
 		b.WriteString(" (status " + strconv.Itoa(e.StatusCode) + ")")

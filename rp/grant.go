@@ -103,7 +103,11 @@ func (c *Client) readError(status int, doc strictjson.Object, form url.Values) *
 	code, _ := doc.Get("error").Text()
 	description, _ := doc.Get("error_description").Text()
 	uri, _ := doc.Get("error_uri").Text()
-	return newError(status, code, description, uri, c.formSecrets(form)...)
+	e := newError(status, code, description, uri, c.formSecrets(form)...)
+	if more, _ := doc.Get("suberror").Text(); !repeats(more, c.formSecrets(form)) {
+		e.Suberror = cleanCode(more)
+	}
+	return e
 }
 
 // audienceHint says which aud the refused assertion had, and which other one the provider may want.

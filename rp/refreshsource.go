@@ -232,7 +232,11 @@ func (s *RefreshSource) note(err error) {
 	if refused, ok := errors.AsType[*verify.Error](err); ok && !errors.Is(refused, verify.ErrKeySet) {
 		s.refused = err
 	}
-	if provider, ok := errors.AsType[*Error](err); ok && provider.Code == "invalid_grant" && !errors.Is(err, ErrUnavailable) {
+	if provider, ok := errors.AsType[*Error](err); ok && provider.endsGrant() && !errors.Is(err, ErrUnavailable) {
 		s.over = err
 	}
 }
+
+// endsGrant reports whether the refresh token is worth nothing any more. Entra ID says invalid_grant too if the user has
+// not yet consented to one API; the others go on.
+func (e *Error) endsGrant() bool { return e.Code == "invalid_grant" && e.Suberror != "consent_required" }
