@@ -320,11 +320,6 @@ func TestStepUpOfAReadyMadeCheck(t *testing.T) {
 	})
 }
 
-// at is a time near the world's, as a claim.
-func at(d time.Duration) int64 {
-	return time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC).Add(d).Unix()
-}
-
 func TestChecksPass(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
