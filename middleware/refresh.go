@@ -1,7 +1,6 @@
 package middleware
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -206,6 +205,8 @@ func (l *liveSessions) land(id string, f *flight, next *record, lines []string, 
 	switch {
 	case err == nil:
 		e.failures, e.retry, e.failure = 0, time.Time{}, nil
+	case errors.Is(err, ErrConsentRequired):
+		e.refuse(f.key, refusal{err, now.Add(refusedFor)})
 	case f.kind.backsOff() && isUnavailable(err) && !errors.Is(err, errStore):
 		pause := min(maxBackOff, backOff<<min(e.failures, 10))
 		pause -= jitter(pause / 2) // instances and sessions shall not come back all at once
@@ -454,23 +455,28 @@ func overtakes(base, current, next *tokenPart) bool {
 	case current == nil:
 		return false
 	case current.kind == partEnded:
-		return next.kind == partTokens && !bytes.Equal(next.tokens, base.tokens)
-	case adds(base, next):
-		return current.kind == partTokens
+		return next.kind == partTokens && !base.sameTokens(next)
+	case base.sameTokens(next):
+		return current.kind == next.kind
 	default:
-		return current.kind == base.kind && bytes.Equal(current.tokens, base.tokens)
+		return base.sameTokens(current)
 	}
 }
 
-// adds reports whether next has the tokens of base, and something beside them.
-func adds(base, next *tokenPart) bool {
-	return base.kind == partTokens && next.kind == partTokens && bytes.Equal(base.tokens, next.tokens)
+// sameTokens reports whether two parts have the same access and refresh token. A refresh for a target may have brought
+// another ID Token.
+func (p *tokenPart) sameTokens(o *tokenPart) bool {
+	if p.kind != o.kind || p.kind != partTokens {
+		return p.kind == o.kind
+	}
+	x, y := p.parsed.OAuth2(), o.parsed.OAuth2()
+	return x.AccessToken == y.AccessToken && x.RefreshToken == y.RefreshToken
 }
 
 // onTop is r, made of base, as the successor of current.
 func (r *record) onTop(base, current *record, now time.Time) *record {
 	next, part, under := *r, *r.part, current.part
-	if adds(base.part, r.part) {
+	if part.kind == partTokens && base.part.sameTokens(r.part) {
 		next.identity = current.identity
 		part.tokens, part.parsed, part.obtained = under.tokens, under.parsed, under.obtained
 	}
