@@ -2,6 +2,7 @@ package middleware_test
 
 import (
 	"bytes"
+	"encoding/gob"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -85,6 +86,9 @@ func TestRedaction(t *testing.T) {
 		first, _ := s.First()
 		values["Session"], values["Session value"], values["ID Token"] = s, *s, first
 		values["HTTP client"], values["context"] = s.HTTPClient(site), r.Context()
+		values["token source"], values["transport"] = s.For(rp.Target{}), w.auth.TransportFor(rp.Target{}, nil, site)
+		values["token source of a target"] = s.For(rp.Target{Resource: site})
+		_, values["tokens error"] = s.Tokens()
 	}
 	v.open("/tokens")
 	hook := newWorld(t, func(s *settings) {
@@ -117,6 +121,7 @@ func TestRedaction(t *testing.T) {
 			}
 			slog.New(slog.NewTextHandler(&b, nil)).Info("x", "value", value)
 			slog.New(slog.NewJSONHandler(&b, nil)).Info("x", "value", value)
+			_ = gob.NewEncoder(&b).Encode(value) // most refuse
 			secrets.search(t, b.String())
 			if strings.Contains(b.String(), fmt.Sprintf("%x", key)) {
 				t.Error("the key in hexadecimal")
