@@ -190,6 +190,7 @@ func TestChecksThatNeverPass(t *testing.T) {
 			t.Errorf("log says %q", got)
 		}
 		wantLevel(t, w, "ERROR")
+		wantText(t, rep, "This page cannot be shown to anybody")
 		if strings.Contains(rep.body, "groups") {
 			t.Error("the page says so, too")
 		}

@@ -196,7 +196,12 @@ func TestStepUp(t *testing.T) {
 		v := w.visitor()
 		v.login("/auth/login", "")
 		v.answer("/call", "").post()
-		w.refused(v.open("/call"), 403, "challenge_unmet")
+		rep := v.open("/call")
+		w.refused(rep, 403, "challenge_unmet")
+		want := `middleware: forbidden: asked for acr_values "gold", max_age 300, and the login has acr "gold" and auth_time 2026-06-01T12:00:00Z`
+		if got := errorOf(rep); got != want {
+			t.Errorf("log says %s", got)
+		}
 		w.clock.add(61 * time.Second)
 		if rep := v.open("/call"); rep.StatusCode != http.StatusFound {
 			t.Errorf("a minute later: %d %s", rep.StatusCode, rep.code())
@@ -211,7 +216,7 @@ func TestStepUp(t *testing.T) {
 		})
 		v := w.visitor()
 		v.login("/auth/login", "")
-		for range 3 {
+		for range 4 {
 			if rep := v.answer("/call", "").post(); rep.StatusCode != http.StatusSeeOther {
 				t.Fatalf("%d %s", rep.StatusCode, rep.code())
 			}
@@ -231,10 +236,10 @@ func TestStepUp(t *testing.T) {
 		w.mux.Handle("/iron", acr("iron"))
 		v := w.visitor()
 		v.login("/auth/login", "")
-		for _, path := range []string{"/gold", "/iron", "/gold"} {
+		for _, path := range []string{"/gold", "/iron", "/gold", "/iron"} {
 			v.answer(path, "").post()
 		}
-		w.refused(v.open("/iron"), 400, "login_loop")
+		w.refused(v.open("/gold"), 400, "login_loop")
 	})
 	for name, change := range map[string]func(*http.Request){
 		"H22_script":   func(r *http.Request) { r.Header = fetched("/call").Header },

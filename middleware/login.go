@@ -13,9 +13,10 @@ import (
 // begin says how a login starts.
 type begin struct {
 	options   rp.AuthOptions
-	returnTo  string // a path of this app, resolved
-	challenge string // digest of the challenge that it answers
-	continues bool   // for a session that lives: if the same user comes back, it goes on
+	returnTo  string      // a path of this app, resolved
+	challenge string      // digest of the challenge that it answers
+	before    []time.Time // as in a transaction, where no cookies tell
+	continues bool        // for a session that lives: if the same user comes back, it goes on
 }
 
 // Login starts a login from a handler, with options over those of the configuration. It comes back to the request's
@@ -140,6 +141,9 @@ func (a *Auth) prepare(r *http.Request, b begin, prior string, c cookies) (rp.Re
 	}
 	if t.continues {
 		t.scopes, t.resources = b.options.Scopes, b.options.Resources
+	}
+	if t.before = b.before; c != nil {
+		t.before, _ = a.finished(c)
 	}
 	lines, err := a.begin(c, q.State(), t)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -67,6 +68,10 @@ func (a *Auth) stepUp(w http.ResponseWriter, r *http.Request, s *Session, challe
 	a.refuse(w, r, e)
 }
 
+// maxStepUps are so many logins within the loop window that another one would not help either. A session that is there
+// allows for more than maxLogins: a user may need more consent here and a stronger login there.
+const maxStepUps = maxTransactions
+
 // challenge sends a session's user to the provider, unless that has just been in vain.
 func (a *Auth) challenge(w http.ResponseWriter, r *http.Request, i *identity, o rp.AuthOptions, returnTo string) {
 	c := a.names.read(r.Header)
@@ -76,8 +81,8 @@ func (a *Auth) challenge(w http.ResponseWriter, r *http.Request, i *identity, o 
 	var e *Error
 	switch {
 	case a.unmet(i, digest):
-		e = fail(codeChallengeUnmet, ErrForbidden)
-	case all > maxLogins: // whoever asks, asks for something else each time
+		e = fail(codeChallengeUnmet, fmt.Errorf("%w: asked for %s, and the login has %s", ErrForbidden, wanted(o), i.has()))
+	case all >= maxStepUps: // whoever asks, asks for something else each time
 		e = fail(codeLoginLoop, &Challenge{Options: o})
 	default:
 		a.begins(w, r, c, begin{options: options, returnTo: returnTo, challenge: digest, continues: true})
@@ -177,9 +182,40 @@ func demand(o rp.AuthOptions) string {
 		text += `, acr_values="` + strings.Join(values, " ") + `"`
 	}
 	if o.MaxAge != nil {
-		text += ", max_age=" + strconv.FormatInt(int64(*o.MaxAge/time.Second), 10)
+		text += ", max_age=" + seconds(*o.MaxAge)
 	}
 	return text
+}
+
+func seconds(d time.Duration) string { return strconv.FormatInt(int64(d/time.Second), 10) }
+
+// wanted is what a challenge asked for, for the log.
+func wanted(o rp.AuthOptions) string {
+	var parts []string
+	for _, list := range []struct {
+		name   string
+		values []string
+	}{{"acr_values", o.ACRValues}, {"essential acr", o.EssentialACR}, {"scope", o.Scopes}, {"resource", o.Resources}} {
+		if list.values != nil {
+			parts = append(parts, fmt.Sprintf("%s %q", list.name, strings.Join(list.values, " ")))
+		}
+	}
+	if o.MaxAge != nil {
+		parts = append(parts, "max_age "+seconds(*o.MaxAge))
+	}
+	if parts == nil {
+		return "another login"
+	}
+	return strings.Join(parts, ", ")
+}
+
+// has is how the session's user logged in, for the log.
+func (i *identity) has() string {
+	text := fmt.Sprintf("acr %q", i.acr)
+	if i.authTime.IsZero() {
+		return text + " and no auth_time"
+	}
+	return text + " and auth_time " + i.authTime.UTC().Format(time.RFC3339)
 }
 
 func isOddText(s string) bool { return strings.ContainsFunc(s, isOdd) }

@@ -20,6 +20,8 @@ func explain(e *Error) (title string, text []string) {
 		t = tokensLost
 	case e.Code == codeLoginLoop && errors.Is(e.Err, ErrLoginRequired):
 		t = tokensEnded
+	case e.Code == codeInternal && errors.As(e.Err, new(mistakeError)):
+		t = mistaken
 	case e.Code == codeLoginLoop && challengeOf(e.Err) != nil:
 		t = challengesGoOn
 	case e.Code == codeLoginRequired && challengeOf(e.Err) != nil:
@@ -43,6 +45,9 @@ var tokensLost = []string{
 	"You are logged in, but several times in a row your identity provider did not give the access that this page needs.",
 	"Please tell the operators of this site.",
 }
+
+// mistaken is for a check that no login can satisfy.
+var mistaken = []string{"Something went wrong on our side", "This page cannot be shown to anybody. Please tell the operators of this site."}
 
 // challengesGoOn is for pages and APIs that want more, whatever login comes.
 var challengesGoOn = []string{

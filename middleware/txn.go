@@ -24,7 +24,8 @@ type transaction struct {
 	silent    bool   // prompt=none: the provider may say that nobody is logged in there
 	continues bool   // the session before goes on in the new one, if its user is the same
 	scopes    []string
-	resources []string // what this login asks for beyond the configuration
+	resources []string    // what this login asks for beyond the configuration
+	before    []time.Time // ends of the logins of this browser in the loop window before it
 }
 
 // done replaces the transaction after its end, so that a reload or the back button leads on instead of failing.
@@ -36,6 +37,9 @@ type done struct {
 	silent   bool // nobody was logged in at the provider
 	// suspended says that the answer was verified, and that the login goes on at the route of continuations.
 	suspended bool
+	// before is the transaction's. Where addresses are long the browser keeps one marker or two, and a loop is to be told
+	// all the same.
+	before []time.Time
 }
 
 const (
@@ -60,6 +64,7 @@ func (t *transaction) encode() []byte {
 	w.Bool(t.continues)
 	w.Strings(t.scopes)
 	w.Strings(t.resources)
+	writeTimes(&w, t.before)
 	return w.Done()
 }
 
@@ -67,7 +72,7 @@ func decodeTransaction(b []byte) (*transaction, error) {
 	r := wire.NewReader(b, transactionVersion)
 	t := &transaction{
 		created: r.Time(), returnTo: r.String(), request: r.Bytes(), prior: r.String(), challenge: r.String(), silent: r.Bool(),
-		continues: r.Bool(), scopes: r.Strings(), resources: r.Strings(),
+		continues: r.Bool(), scopes: r.Strings(), resources: r.Strings(), before: readTimes(&r),
 	}
 	return t, r.Close()
 }
@@ -80,7 +85,22 @@ func (d *done) encode() []byte {
 	w.String(d.returnTo)
 	w.Bool(d.silent)
 	w.Bool(d.suspended)
+	writeTimes(&w, d.before)
 	return w.Done()
+}
+
+func writeTimes(w *wire.Writer, times []time.Time) {
+	w.Int(int64(len(times)))
+	for _, t := range times {
+		w.Time(t)
+	}
+}
+
+func readTimes(r *wire.Reader) (times []time.Time) {
+	for range min(r.Int(), maxTransactions) {
+		times = append(times, r.Time())
+	}
+	return times
 }
 
 func decodeDone(b []byte) (*done, error) {
@@ -88,6 +108,7 @@ func decodeDone(b []byte) (*done, error) {
 	d := &done{at: r.Time(), until: r.Time()}
 	form := r.Bytes()
 	d.returnTo, d.silent, d.suspended = r.String(), r.Bool(), r.Bool()
+	d.before = readTimes(&r)
 	if err := r.Close(); err != nil || copy(d.form[:], form) != len(d.form) {
 		return nil, wire.ErrFormat
 	}
@@ -189,7 +210,7 @@ func (a *Auth) openDone(name, value string) (*done, error) {
 // finish returns the line that replaces a transaction by its marker d, for what remains of its life.
 func (a *Auth) finish(name string, t *transaction, d done) (string, error) {
 	now := a.config.Now()
-	d.at, d.until, d.returnTo = now, t.created.Add(a.config.LoginTimeout), t.returnTo
+	d.at, d.until, d.returnTo, d.before = now, t.created.Add(a.config.LoginTimeout), t.returnTo, t.before
 	sealed, err := a.boxes.done.Seal(d.encode(), name)
 	if err != nil {
 		return "", err
@@ -198,23 +219,37 @@ func (a *Auth) finish(name string, t *transaction, d done) (string, error) {
 }
 
 // recent counts the logins that this browser finished within the loop window, all and the silent ones that found
-// nobody.
+// nobody. The newest marker is always there, and knows of those before it.
 func (a *Auth) recent(c cookies) (all, silent int) {
+	times, silent := a.finished(c)
+	return len(times), silent
+}
+
+// finished are the ends of those logins.
+func (a *Auth) finished(c cookies) (times []time.Time, silent int) {
 	now := a.config.Now()
+	old := func(at time.Time) bool { return now.Sub(at) >= loopWindow }
+	var ends []time.Time
 	for _, k := range c {
 		if !a.isTransaction(k.name) {
 			continue
 		}
 		d, err := a.openDone(k.name, k.value)
-		if err != nil || now.Sub(d.at) >= loopWindow {
+		if err != nil || old(d.at) {
 			continue
 		}
-		all++
+		ends = append(ends, d.at)
 		if d.silent {
 			silent++
 		}
+		if told := append(slices.DeleteFunc(d.before, old), d.at); len(told) > len(times) {
+			times = told
+		}
 	}
-	return all, silent
+	if len(ends) > len(times) {
+		times = ends
+	}
+	return times[max(0, len(times)-maxTransactions):], silent
 }
 
 // transactions counts the cookies of logins.
