@@ -68,11 +68,12 @@ type Config struct {
 	MeClaims []string
 	// OnIdentity is called after every check of the first ID Token, before the code is spent: provision the user and
 	// keep the app's own ID in Login.Values, refuse ([*Refusal]), ask for more ([*Challenge]), choose whether the code
-	// is spent at all. With the response types code and code token there is no first ID Token: it is called after the
+	// is spent now, on demand or not at all. With the response types code and code token there is no first ID Token: it is called after the
 	// exchange. Any other error is a fault of the app: the browser gets status 500. It must be safe for concurrent use.
 	OnIdentity func(*Login) error
 	// OnTokens is called after the second ID Token matched the first, before the session starts. Errors are as for
-	// OnIdentity. For an audit log with the subject use these hooks: events and log name nobody.
+	// OnIdentity. With [ExchangeOnDemand] it is called when the code is spent: an error then ends the session and revokes
+	// the tokens. For an audit log with the subject use these hooks: events and log name nobody.
 	OnTokens func(*Login, *rp.Tokens) error
 	// ErrorHandler answers instead of our error page. Headers that forbid caching are set; the status is not yet
 	// written. nil: our page, or problem+json for what is not a browser.
