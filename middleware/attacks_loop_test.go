@@ -53,7 +53,8 @@ func TestLoopsWithLongAddresses(t *testing.T) {
 			}
 			w.refused(v.open(path), 400, "login_loop")
 		})
-	}	t.Run("three_logins_in_more_than_a_minute_are_no_loop", func(t *testing.T) {
+	}
+	t.Run("three_logins_in_more_than_a_minute_are_no_loop", func(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t)
 		path := "/private?x=" + strings.Repeat("x", 1500)
