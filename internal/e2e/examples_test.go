@@ -80,7 +80,7 @@ func TestWorker(t *testing.T) {
 	b.click("form[action='/round'] button")
 	b.see("#rounds")
 	b.looks("worker-logged-out")
-	if text := strings.ToLower(read(b, visible)); !strings.Contains(text, "alice") {
+	if text := strings.ToLower(read(b, visible)); !strings.Contains(text, "for alice, who is logged in nowhere") {
 		t.Errorf("the worker does not go on after the logout: %s", text)
 	}
 	b.quiet()
