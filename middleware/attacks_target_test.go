@@ -408,6 +408,24 @@ func TestTargetConsent(t *testing.T) {
 				}
 			})
 		}
+		for _, suberror := range []string{"consent_required", "basic_action", "bad_token", ""} {
+			t.Run("E08_invalid_grant_"+suberror+"_"+store.name, func(t *testing.T) {
+				t.Parallel()
+				w, v := start(t)
+				w.op.Fault(func(a *optest.Answer) {
+					if a.Grant == "refresh_token" {
+						a.Status, a.JSON = 400, map[string]any{"error": "invalid_grant", "suberror": suberror}
+					}
+				})
+				mends := strings.HasSuffix(suberror, "_required") || strings.HasSuffix(suberror, "_action")
+				if rep := v.open("/apis?scope=read"); strings.HasPrefix(rep.body, "consent ") != mends {
+					t.Errorf("%s", rep.body)
+				}
+				if rep := v.open("/apis"); strings.HasPrefix(rep.body, "token ") != mends {
+					t.Errorf("the other tokens: %s", rep.body)
+				}
+			})
+		}
 		for name, status := range map[string]int{"unavailable": 503, "unauthorized_client": 400, "invalid_client": 401} {
 			t.Run("E09_"+name+"_is_no_matter_of_the_user_"+store.name, func(t *testing.T) {
 				t.Parallel()

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"slices"
 	"time"
+
+	"github.com/twofold-auth/twofold/internal/urgency"
 )
 
 // What follows lets tests reach decisions that are pure functions.
@@ -73,7 +75,7 @@ func JoinChunks(name string, h http.Header) (string, int, bool) {
 }
 
 // UrgencyOf says whether a token is live (0), ending (1) or over (2).
-func UrgencyOf(expiry, obtained, now time.Time) int { return int(urgencyOf(expiry, obtained, now)) }
+func UrgencyOf(expiry, obtained, now time.Time) int { return int(urgency.Of(expiry, obtained, now)) }
 
 // SessionEnded and SessionStale are the limits of a session.
 func SessionEnded(used, expires, now time.Time, idle time.Duration) bool {

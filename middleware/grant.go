@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/oauth2"
 
+	"github.com/twofold-auth/twofold/internal/urgency"
 	"github.com/twofold-auth/twofold/internal/wire"
 	"github.com/twofold-auth/twofold/rp"
 )
@@ -289,8 +290,8 @@ func (g *grant) serves(rejected string, now time.Time) bool {
 }
 
 // urgency: a grant that was never refreshed has the access token that its session had, which a logout revokes.
-func (g *grant) urgency(now time.Time) urgency {
-	u := urgencyOf(g.tokens.OAuth2().Expiry, g.obtained, now)
+func (g *grant) urgency(now time.Time) urgency.Level {
+	u := urgency.Of(g.tokens.OAuth2().Expiry, g.obtained, now)
 	if u == tokenLive && g.obtained.IsZero() {
 		return tokenEnding
 	}

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/twofold-auth/twofold/internal/urgency"
 	"github.com/twofold-auth/twofold/rp"
 	"github.com/twofold-auth/twofold/verify"
 )
@@ -16,8 +17,6 @@ import (
 const (
 	// successorFor is how long this process hands the renewed session to requests that still bring the old cookies.
 	successorFor = time.Minute
-	// earlyRefresh is how long before its end a token is refreshed, or a quarter of its life if that is less.
-	earlyRefresh = 30 * time.Second
 	// refreshTimeout bounds one refresh, with whatever the store needs.
 	refreshTimeout = 30 * time.Second
 	// backOff and maxBackOff: a provider that failed is left alone, doubled each time.
@@ -246,33 +245,12 @@ func isUnavailable(err error) bool {
 	return errors.Is(err, rp.ErrUnavailable) || errors.Is(err, verify.ErrKeySet) || errors.Is(err, context.DeadlineExceeded)
 }
 
-// urgency says how badly a token needs to be refreshed.
-type urgency uint8
-
+// A token is live, then ending: good, and its successor is fetched meanwhile; then over.
 const (
-	tokenLive urgency = iota
-	tokenEnding
-	tokenOver
+	tokenLive   = urgency.Live
+	tokenEnding = urgency.Ending
+	tokenOver   = urgency.Over
 )
-
-// urgencyOf decides by the token's end and when it came. A token without an end is live as far as anybody knows.
-func urgencyOf(expiry, obtained, now time.Time) urgency {
-	if expiry.IsZero() {
-		return tokenLive
-	}
-	early := earlyRefresh
-	if life := expiry.Sub(obtained); !obtained.IsZero() && life/4 < early {
-		early = max(0, life/4)
-	}
-	switch {
-	case !now.Before(expiry):
-		return tokenOver
-	case !now.Before(expiry.Add(-early)):
-		return tokenEnding
-	default:
-		return tokenLive
-	}
-}
 
 // renewal is a change of the token part that asks the provider: apply returns the record that takes rec's place. With an
 // error beside it the record is kept all the same, and who waits gets the error.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/twofold-auth/twofold/internal/restore"
 	"github.com/twofold-auth/twofold/internal/strictjson"
+	"github.com/twofold-auth/twofold/internal/urgency"
 	"github.com/twofold-auth/twofold/rp"
 	"github.com/twofold-auth/twofold/verify"
 )
@@ -299,7 +300,7 @@ func (t *sessionState) liveToken(ctx context.Context) (*oauth2.Token, error) {
 		return nil, err
 	}
 	token := t.tokenOf(part)
-	need := urgencyOf(token.Expiry, part.obtained, t.auth.config.Now())
+	need := urgency.Of(token.Expiry, part.obtained, t.auth.config.Now())
 	if need == tokenLive || need == tokenEnding && token.RefreshToken == "" {
 		return token, nil
 	}

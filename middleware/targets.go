@@ -12,6 +12,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/twofold-auth/twofold/internal/seal"
+	"github.com/twofold-auth/twofold/internal/urgency"
 	"github.com/twofold-auth/twofold/internal/wire"
 	"github.com/twofold-auth/twofold/rp"
 )
@@ -90,7 +91,7 @@ func (t *sessionState) tokenFor(ctx context.Context, to target) (*oauth2.Token, 
 	}
 	have, need := part.target(to.key), tokenOver
 	if have != nil {
-		need = urgencyOf(have.expiry, have.obtained, t.auth.config.Now())
+		need = urgency.Of(have.expiry, have.obtained, t.auth.config.Now())
 	}
 	if need == tokenLive || need == tokenEnding && t.tokenOf(part).RefreshToken == "" {
 		return have.oauth2(), nil
@@ -171,6 +172,8 @@ func wantsUser(err error) bool {
 		return false
 	}
 	switch provider.Code {
+	case "invalid_grant": // as Entra ID says it, of what the user can mend; else the grant is dead
+		return provider.Suberror == "consent_required" || provider.Suberror == "basic_action"
 	case "invalid_target", "invalid_scope", "consent_required", "interaction_required", "login_required",
 		"account_selection_required", "mfa_required": // the last is Auth0's
 		return true
