@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/twofold-auth/twofold/middleware"
 	"github.com/twofold-auth/twofold/rp"
@@ -163,6 +164,11 @@ func TestConfig(t *testing.T) {
 		"K09_idle_below_zero":           func(c *middleware.Config) { c.Idle = -1 },
 		"K09_absolute_without_an_end":   func(c *middleware.Config) { c.Absolute = 1 << 62 },
 		"K09_login_without_an_end":      func(c *middleware.Config) { c.LoginTimeout = 1 << 62 },
+		"K09_login_of_a_second":         func(c *middleware.Config) { c.LoginTimeout = time.Second },
+		"K09_code_of_a_millisecond":     func(c *middleware.Config) { c.CodeLifetime = time.Millisecond },
+		"K09_code_without_an_end":       func(c *middleware.Config) { c.CodeLifetime = 1 << 62 },
+		"K09_idle_of_a_second":          func(c *middleware.Config) { c.Idle = time.Second },
+		"K09_idle_over_absolute":        func(c *middleware.Config) { c.Idle, c.Absolute = time.Hour, time.Minute },
 		"K09_unknown_exchange":          func(c *middleware.Config) { c.Exchange = 9 },
 		"K09_no_client":                 func(c *middleware.Config) { c.Client = nil },
 	} {
