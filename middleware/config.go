@@ -112,6 +112,7 @@ type Auth struct {
 	config     Config
 	client     *rp.Client
 	site       site
+	routes     []route
 	names      cookieNames
 	boxes      boxes
 	store      store
@@ -190,6 +191,7 @@ func newAuth(c Config) (*Auth, error) {
 		return nil, fmt.Errorf("Config.Store: %w", err)
 	}
 	a.setLogouts()
+	a.routes = a.listRoutes()
 	if c.Exchange == ExchangeOnDemand {
 		a.warnOfCopies()
 	}

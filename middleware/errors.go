@@ -216,6 +216,9 @@ func (a *Auth) observe(ctx context.Context, e rp.Event) {
 
 // levelOf: what only the operators can mend is an error, what users do every day is none.
 func levelOf(e rp.Event) slog.Level {
+	if e.Err == nil && e.Code == "" {
+		return slog.LevelInfo
+	}
 	var provider *rp.Error
 	said := ""
 	if errors.As(e.Err, &provider) {

@@ -29,7 +29,7 @@ type route struct {
 	post func(*Auth, http.ResponseWriter, *http.Request)
 }
 
-func (a *Auth) routes() []route {
+func (a *Auth) listRoutes() []route {
 	routes := []route{
 		{a.site.last, (*Auth).callbackGet, (*Auth).callbackPost},
 		{routeLogin, (*Auth).loginRoute, nil},
@@ -57,7 +57,7 @@ func (a *Auth) Register(mux interface {
 	Handle(pattern string, h http.Handler)
 },
 ) {
-	for _, rt := range a.routes() {
+	for _, rt := range a.routes {
 		p := a.site.dir + "/" + rt.name
 		if rt.get != nil {
 			mux.Handle("GET "+p, a)
@@ -72,7 +72,7 @@ func (a *Auth) Register(mux interface {
 func (a *Auth) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	name, ok := strings.CutPrefix(r.URL.Path, a.site.dir+"/")
 	if ok && r.URL.RawPath == "" {
-		for _, rt := range a.routes() {
+		for _, rt := range a.routes {
 			if rt.name == name {
 				a.serveRoute(w, r, rt)
 				return
@@ -104,13 +104,16 @@ func (a *Auth) serveRoute(w http.ResponseWriter, r *http.Request, rt route) {
 	}
 }
 
-// secureHeaders are those of every answer of our own.
+// secureHeaders are those of every answer of our own. The names are canonical, and one allocation holds all the values.
 func secureHeaders(h http.Header) {
-	h.Set("Cache-Control", "no-store")
-	h.Set("Referrer-Policy", "no-referrer")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("X-Frame-Options", "DENY")
-	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'")
+	v := []string{
+		"no-store", "no-referrer", "nosniff", "DENY", "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+	}
+	h["Cache-Control"] = v[0:1:1]
+	h["Referrer-Policy"] = v[1:2:2]
+	h["X-Content-Type-Options"] = v[2:3:3]
+	h["X-Frame-Options"] = v[3:4:4]
+	h["Content-Security-Policy"] = v[4:5:5]
 }
 
 // jwksRoute publishes the client's own keys, for a provider that fetches them by jwks_uri.

@@ -118,7 +118,9 @@ func decodeDone(b []byte) (*done, error) {
 // transactionName names the cookie of a state. The state itself is no part of it: names are logged more easily.
 func (a *Auth) transactionName(state string) string {
 	sum := sha256.Sum256([]byte(state))
-	return a.names.prefix + suffixTransaction + base64.RawURLEncoding.EncodeToString(sum[:9])
+	var text [12]byte
+	base64.RawURLEncoding.Encode(text[:], sum[:9])
+	return a.names.prefix + suffixTransaction + string(text[:])
 }
 
 // transactionSite is None only where the answer comes as a cross-site POST: that brings no other cookie.

@@ -168,6 +168,9 @@ func writeRequest(w *wire.Writer, q *requestState) {
 	}
 	w.Strings(q.acr)
 	w.Int(int64(len(q.expect)))
+	if len(q.expect) == 0 {
+		return
+	}
 	for _, name := range slices.Sorted(maps.Keys(q.expect)) {
 		w.String(name)
 		w.String(q.expect[name])

@@ -17,20 +17,27 @@ import (
 	zitadel "github.com/zitadel/oidc/v3/pkg/client/rp"
 	zhttp "github.com/zitadel/oidc/v3/pkg/http"
 	"golang.org/x/oauth2"
+
+	"github.com/twofold-auth/twofold/middleware"
 )
 
 // startSection: state, nonce, PKCE, URL, sealed transaction cookie, 302.
 func startSection(ctx context.Context, o options, r *report) error {
 	a := newAuthority(newKey("RS256", "2026-11"))
 	defer a.close()
-	w, err := newWorld(ctx, setup{})
+	client, err := newClient(ctx, a, nil)
 	if err != nil {
 		return err
 	}
-	defer w.close()
+	defer func() { _ = client.Close() }()
+	auth, err := middleware.New(authConfig(client, nil)) //nolint:contextcheck // it makes no request
+	if err != nil {
+		return err
+	}
+	defer func() { _ = auth.Close() }()
 	list := []contender{
 		{nameFloor, record(floorStart(a.issuer+"/authorize"), navigation(ctx, "/auth/login?return_to=%2Faccount", ""), http.StatusFound)},
-		{nameOurs, record(w.auth, navigation(ctx, "/auth/login?return_to=%2Faccount", ""), http.StatusFound)},
+		{nameOurs, record(auth, navigation(ctx, "/auth/login?return_to=%2Faccount", ""), http.StatusFound)},
 	}
 	peers, err := startPeers(ctx, a)
 	if err != nil {

@@ -49,7 +49,7 @@ func (w *Writer) String(v string) {
 func (w *Writer) Text(v string) {
 	start := len(w.b)
 	n := strings.Count(v, ".") + 1
-	if v == "" || n > maxSegments || strings.ContainsAny(v, "\r\n") {
+	if v == "" || n > maxSegments || strings.IndexByte(v, '\n') >= 0 || strings.IndexByte(v, '\r') >= 0 {
 		w.b = append(w.b, 0)
 		w.String(v)
 		return
