@@ -626,6 +626,28 @@ func TestTransportFor(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 	})
+	t.Run("E16_a_target_that_its_maker_changes", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t, severalAPIs)
+		scopes := []string{"read"}
+		client := &http.Client{Transport: w.auth.TransportFor(rp.Target{Resource: ordersAPI, Scopes: scopes}, nil, w.op.URL)}
+		scopes[0] = "write"
+		w.page = func(rw http.ResponseWriter, r *http.Request) {
+			request, _ := http.NewRequestWithContext(r.Context(), http.MethodGet, w.op.URL+"/api", nil)
+			resp, err := client.Do(request)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer resp.Body.Close()
+			_, _ = io.Copy(rw, resp.Body)
+		}
+		v := w.visitor()
+		v.login("/auth/login", "alice")
+		if rep := v.open("/private"); !strings.Contains(rep.body, `"scope":"read"`) {
+			t.Errorf("%s", rep.body)
+		}
+	})
 	t.Run("E16_consent_is_told_through_the_client", func(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t, severalAPIs)

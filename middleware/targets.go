@@ -39,7 +39,7 @@ func (s *Session) For(to rp.Target) rp.TokenSource {
 
 // TransportFor is [Auth.Transport] for an API that needs a token of its own: see [Session.For].
 func (a *Auth) TransportFor(to rp.Target, base http.RoundTripper, origins ...string) http.RoundTripper {
-	return a.transport(contextSource{a, to}, base, origins...)
+	return a.transport(contextSource{a, newTarget(to).Target}, base, origins...)
 }
 
 // target is an rp.Target in one spelling.
