@@ -411,6 +411,33 @@ func TestOnDemandElsewhere(t *testing.T) {
 		v.wantTokens("ready", "")
 		w.wantSent(1)
 	})
+	t.Run("what_the_second_token_adds_is_there_at_once", func(t *testing.T) {
+		t.Parallel()
+		for _, store := range storeKinds {
+			w, v := pendingLogin(t, store.use(t))
+			w.op.Fault(func(a *optest.Answer) {
+				if a.Grant == "authorization_code" {
+					a.Claims["acr"], a.Claims["name"] = "gold", "Alice"
+				}
+			})
+			w.page = func(rw http.ResponseWriter, r *http.Request) {
+				s := middleware.FromContext(r.Context())
+				var claims struct {
+					Name string `json:"name"`
+				}
+				err := s.Claims(&claims)
+				_, _ = fmt.Fprintf(rw, "%s %s %v", s.ACR, claims.Name, err)
+			}
+			if rep := v.open("/private"); rep.body != "  <nil>" {
+				t.Errorf("%s: before: %q", store.name, rep.body)
+			}
+			for _, path := range []string{"/tokens", "/private"} {
+				if rep := v.open(path); rep.body != "gold Alice <nil>" {
+					t.Errorf("%s: %s: %q", store.name, path, rep.body)
+				}
+			}
+		}
+	})
 	t.Run("transport", func(t *testing.T) {
 		t.Parallel()
 		w, v := pendingLogin(t)

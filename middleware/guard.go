@@ -35,9 +35,13 @@ func (a *Auth) RequireLogin(next http.Handler) http.Handler {
 func (a *Auth) RequireTokens(next http.Handler) http.Handler {
 	checked := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s := a.Session(r.Context())
+		before := s.state.record()
 		if err := s.ready(r.Context()); err != nil {
 			a.withoutTokens(w, r, s, err)
 			return
+		}
+		if now := s.state.record(); now != before {
+			s.fill(a, &now.identity) // the second ID Token may say more than the first
 		}
 		next.ServeHTTP(w, r)
 	})

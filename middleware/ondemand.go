@@ -86,7 +86,7 @@ func (e *TokensError) reason() string {
 	case e.State == TokensPending:
 		return "the code is not redeemed yet"
 	default:
-		return "there are no more"
+		return "there was no exchange"
 	}
 }
 
@@ -165,6 +165,9 @@ func (t *sessionState) redeemed(ctx context.Context) (*tokenPart, error) {
 
 // redeem is the renewal that spends the code; cause is the request that wants it, nil if none does.
 func (a *Auth) redeem(cause *http.Request) renewal {
+	if a.config.OnTokens == nil {
+		cause = nil
+	}
 	if cause != nil {
 		cause = cause.Clone(context.WithoutCancel(cause.Context()))
 		cause.Body = http.NoBody // it is the handler's
