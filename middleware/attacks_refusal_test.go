@@ -2,12 +2,15 @@ package middleware_test
 
 import (
 	"errors"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/gorilla/sessions"
 
 	"github.com/twofold-auth/twofold/middleware"
 	"github.com/twofold-auth/twofold/rp"
+	"github.com/twofold-auth/twofold/rp/optest"
 )
 
 // Refusals that nothing behind them would notice.
@@ -58,4 +61,52 @@ func TestWhoseSessions(t *testing.T) {
 			}
 		})
 	}
+}
+
+// L17: the login is completed between the moment when the store lists no session for a frame's sid and the tombstone, and
+// the store cannot delete it then.
+func TestL17_login_between_a_frame_and_its_tombstone(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, "server")
+	f.op.Fault(func(a *optest.Answer) {
+		if a.Claims != nil {
+			a.Claims["sid"] = "sid-of-alice"
+		}
+	})
+	v := f.visitor()
+	var came atomic.Bool
+	f.store.onCall(func(method string) {
+		if method == "Bury" && came.CompareAndSwap(false, true) {
+			v.login("/auth/login", "alice")
+			f.store.setDown(true, "Delete")
+		}
+	})
+	f.other.serve(frame("?sid=sid-of-alice"))
+	f.store.onCall(nil)
+	f.store.setDown(false)
+	if !came.Load() || v.cookies[sessionName] == "" {
+		t.Fatal("nobody logged in meanwhile")
+	}
+	f.clock.add(16 * time.Minute)
+	f.loggedOut(v)
+}
+
+// I17: a frame whose cookie ends a session, while the store cannot bury its sid, tells the operators so.
+func TestI17_frame_and_a_store_that_buries_nothing(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, "server")
+	v := f.visitor()
+	v.login("/auth/login", "alice")
+	r := frame("?sid=" + f.sessionID(v))
+	f.store.setDown(true, "Bury")
+	rep := v.send(r)
+	f.store.setDown(false)
+	rep.mu.Lock()
+	defer rep.mu.Unlock()
+	for _, e := range rep.events {
+		if e.Name == "frontchannel_logout" && e.Code == "session_store" {
+			return
+		}
+	}
+	t.Errorf("%+v", rep.events)
 }
