@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gorilla/sessions"
 	"golang.org/x/oauth2"
 
 	"github.com/twofold-auth/twofold/middleware"
@@ -238,6 +239,36 @@ func TestOnDemandInCookies(t *testing.T) {
 			t.Error("tokens that nobody holds were not revoked")
 		}
 	})
+	for name, change := range map[string]func(*settings){
+		"fails": func(s *settings) {
+			s.auth.OnTokens = func(*middleware.Login, *rp.Tokens) error { return errors.New("down") }
+		},
+		"refuses": func(s *settings) {
+			s.auth.OnTokens = func(*middleware.Login, *rp.Tokens) error { return &middleware.Refusal{} }
+		},
+		"panics": func(s *settings) { s.auth.OnTokens = func(*middleware.Login, *rp.Tokens) error { panic("canary") } },
+		"has_no_store": func(s *settings) {
+			store := newFleetStore(s.auth.Now)
+			s.auth.OnTokens = func(*middleware.Login, *rp.Tokens) error { store.setDown(true, "Put"); return nil }
+			s.auth.Store = struct { // no Locker: the answer is not kept either
+				sessions.Store
+				middleware.SessionStore
+				middleware.Tombstones
+			}{store, store, store}
+		},
+	} {
+		t.Run("L16_tokens_of_a_login_that_"+name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, change)
+			if rep := w.visitor().answer("/auth/login", "alice").post(); rep.StatusCode < 400 {
+				t.Errorf("%d", rep.StatusCode)
+			}
+			_ = w.auth.Close()
+			if w.op.Calls("/revoke") == 0 {
+				t.Error("tokens that nobody holds were not revoked")
+			}
+		})
+	}
 	t.Run("G03_parts_of_two_states", func(t *testing.T) { // a browser may mix them: an answer was lost
 		t.Parallel()
 		w, v := pendingLogin(t, shortTokens)
@@ -477,6 +508,24 @@ func TestOnDemandElsewhere(t *testing.T) {
 		if state != middleware.TokensReady || err != nil {
 			t.Errorf("%v %v", state, err)
 		}
+	})
+	t.Run("nobody_has_tokens_after_a_logout", func(t *testing.T) {
+		t.Parallel()
+		w, v := pendingLogin(t)
+		w.page = func(rw http.ResponseWriter, r *http.Request) {
+			s := middleware.FromContext(r.Context())
+			if err := w.auth.Logout(rw, r); err != nil {
+				t.Error(err)
+			}
+			if state, err := s.Tokens(); state != middleware.TokensNone || !errors.Is(err, middleware.ErrNoSession) {
+				t.Errorf("%v %v", state, err)
+			}
+			if _, err := s.Token(r.Context()); !errors.Is(err, middleware.ErrNoSession) {
+				t.Error(err)
+			}
+		}
+		v.open("/private")
+		w.wantSent(0)
 	})
 	t.Run("states_have_names", func(t *testing.T) {
 		t.Parallel()

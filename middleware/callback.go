@@ -290,13 +290,16 @@ func (a *Auth) newLogin(r *http.Request, p response) *login {
 	return &login{auth: a, ctx: ctx, request: r.WithContext(ctx), response: p, began: now, answered: now}
 }
 
-// conclude makes an outcome of a panic, and gives a failure its way on. It is deferred.
+// conclude makes an outcome of a panic, gives a failure its way on, and revokes what it leaves behind. It is deferred.
 func (l *login) conclude(o *outcome) {
 	if v := recover(); v != nil {
 		*o = outcome{err: fail(codePanic, panicError(v))}
 	}
 	if o.err == nil {
 		return
+	}
+	if l.tokens != nil {
+		l.auth.revokeTokens(l.ctx, l.tokens) // no session holds them
 	}
 	if o.err.RetryURL == "" {
 		o.err.RetryURL = l.auth.retryURL(o.err, l.t.returnTo)
@@ -316,13 +319,9 @@ func (l *login) complete(resp *rp.AuthResponse) outcome {
 		return l.refused(err)
 	}
 	if err := l.carry(rec, prior); err != nil {
-		a.revoke(ctx, rec)
 		return l.refused(err)
 	}
 	lines, err := a.save(ctx, rec, a.config.Now())
-	if err != nil {
-		a.revoke(ctx, rec) // nobody will hold these tokens
-	}
 	switch {
 	case errors.Is(err, ErrNoSession):
 		return outcome{err: fail(codeLoggedOut, err)}

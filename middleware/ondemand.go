@@ -214,7 +214,9 @@ func (a *Auth) spend(ctx context.Context, rec *record, cause *http.Request) (*re
 	}
 	next, err := a.upgrade(ctx, rec, sent, tokens, cause)
 	if err != nil {
-		a.revokeTokens(ctx, tokens)
+		if challengeOf(err) == nil { // else the next login is for the same grant
+			a.revokeTokens(ctx, tokens)
+		}
 		return nil, a.reject(ctx, rec, err)
 	}
 	return next, nil
