@@ -50,9 +50,10 @@ func (a *Auth) reload(ctx context.Context, handle string) (*record, error) {
 	return rec, a.alive(ctx, &rec.identity)
 }
 
-// carry takes into a new session what the one before it has kept for the app, and the access tokens of other targets as
-// long as they say the same of the authentication: an API that wanted a stronger one must not get the old token
-// again (RFC 9470). Of another user's session nothing is taken.
+// carry takes into a new session what the one before it has kept for the app, and the access tokens of other targets if the
+// login was for more consent alone and the provider says the same of the authentication: an API that wanted a
+// stronger one must not get the old token again (RFC 9470), nor one of another tenant. Of another user's session nothing
+// is taken.
 func (l *login) carry(rec, prior *record) error {
 	i := &rec.identity
 	if l.t.continues {
@@ -67,13 +68,31 @@ func (l *login) carry(rec, prior *record) error {
 	if i.values, err = encodeValues(values); err != nil {
 		return fail(codeValues, err)
 	}
-	if rec.part == nil || rec.part.kind != partTokens && rec.part.kind != partPending || !i.sameAuthentication(&prior.identity) {
+	if rec.part == nil || rec.part.kind != partTokens && rec.part.kind != partPending ||
+		!l.t.consent || !i.sameAuthentication(&prior.identity) {
 		return nil
 	}
 	if l.auth.store.openTokens(prior) == nil && prior.part != nil {
 		rec.part.targets = mergeTargets(nil, prior.part.targets, l.auth.config.Now())
 	}
 	return nil
+}
+
+// onlyConsent reports whether a login asks for scopes and APIs, and for nothing else that the configuration does not ask for.
+// Not every provider's ID Tokens tell in what its logins differ.
+func (a *Auth) onlyConsent(o rp.AuthOptions) bool {
+	return challengeDigest(withoutTargets(o)) == challengeDigest(withoutTargets(a.config.AuthOptions))
+}
+
+func withoutTargets(o rp.AuthOptions) rp.AuthOptions {
+	o.Scopes, o.Resources, o.Extra = nil, nil, maps.Clone(o.Extra)
+	if delete(o.Extra, "audience"); len(o.Extra) == 0 {
+		o.Extra = nil
+	}
+	if o.Prompt == "consent" {
+		o.Prompt = ""
+	}
+	return o
 }
 
 // sameAuthentication reports whether the provider says the same of how and when the user authenticated.

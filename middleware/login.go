@@ -140,7 +140,7 @@ func (a *Auth) prepare(r *http.Request, b begin, prior string, c cookies) (rp.Re
 		challenge: b.challenge, silent: b.options.Prompt == promptNone, continues: b.continues && prior != "",
 	}
 	if t.continues {
-		t.scopes, t.resources = b.options.Scopes, b.options.Resources
+		t.scopes, t.resources, t.consent = b.options.Scopes, b.options.Resources, a.onlyConsent(b.options)
 	}
 	if t.before = b.before; c != nil {
 		t.before, _ = a.finished(c)

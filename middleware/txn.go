@@ -23,6 +23,7 @@ type transaction struct {
 	challenge string // digest of the challenge that this login answers
 	silent    bool   // prompt=none: the provider may say that nobody is logged in there
 	continues bool   // the session before goes on in the new one, if its user is the same
+	consent   bool   // it asks for more consent and for nothing else
 	scopes    []string
 	resources []string    // what this login asks for beyond the configuration
 	before    []time.Time // ends of the logins of this browser in the loop window before it
@@ -62,6 +63,7 @@ func (t *transaction) encode() []byte {
 	w.String(t.challenge)
 	w.Bool(t.silent)
 	w.Bool(t.continues)
+	w.Bool(t.consent)
 	w.Strings(t.scopes)
 	w.Strings(t.resources)
 	writeTimes(&w, t.before)
@@ -72,7 +74,7 @@ func decodeTransaction(b []byte) (*transaction, error) {
 	r := wire.NewReader(b, transactionVersion)
 	t := &transaction{
 		created: r.Time(), returnTo: r.String(), request: r.Bytes(), prior: r.String(), challenge: r.String(), silent: r.Bool(),
-		continues: r.Bool(), scopes: r.Strings(), resources: r.Strings(), before: readTimes(&r),
+		continues: r.Bool(), consent: r.Bool(), scopes: r.Strings(), resources: r.Strings(), before: readTimes(&r),
 	}
 	return t, r.Close()
 }
