@@ -3,6 +3,7 @@ package verify
 import (
 	"strings"
 
+	"github.com/twofold-auth/twofold/internal/base64url"
 	"github.com/twofold-auth/twofold/internal/strictjson"
 )
 
@@ -39,10 +40,10 @@ func (v *verification) compact() error {
 // (which encoding/base64 skips), no bits left over.
 func (v *verification) base64url() error {
 	var ok bool
-	if v.payload, ok = decodeText(v.parts[1]); !ok {
+	if v.payload, ok = base64url.Text(v.parts[1]); !ok {
 		return because(ErrMalformed, "payload is not base64url")
 	}
-	if v.sig, ok = decodeBytes(v.parts[2]); !ok {
+	if v.sig, ok = base64url.Append(nil, v.parts[2]); !ok {
 		return because(ErrMalformed, "signature is not base64url")
 	}
 	return nil
@@ -51,7 +52,7 @@ func (v *verification) base64url() error {
 // readHeader takes what we obey from the header. jwk, jku, x5u and x5c are not there: a token does not bring its own
 // key (RFC 8725 3.10).
 func (v *verification) readHeader() error {
-	text, ok := decodeText(v.parts[0])
+	text, ok := base64url.Text(v.parts[0])
 	if !ok {
 		return because(ErrMalformed, "header is not base64url")
 	}

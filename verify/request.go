@@ -2,6 +2,7 @@ package verify
 
 import (
 	"crypto/subtle"
+	"encoding/base64"
 	"maps"
 	"slices"
 	"time"
@@ -69,8 +70,8 @@ func (v *verification) hashOf(input string, claim strictjson.Value, sentinel err
 	sum := v.digest(input)
 	var want [44]byte // SHA-512: 32 bytes, 43 characters
 	half := sum[:len(sum)/2]
-	strictBase64.Encode(want[:], half)
-	if subtle.ConstantTimeCompare([]byte(got), want[:strictBase64.EncodedLen(len(half))]) != 1 {
+	base64.RawURLEncoding.Encode(want[:], half)
+	if subtle.ConstantTimeCompare([]byte(got), want[:base64.RawURLEncoding.EncodedLen(len(half))]) != 1 {
 		return sentinel
 	}
 	return nil

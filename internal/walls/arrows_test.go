@@ -15,9 +15,10 @@ const module = "github.com/twofold-auth/twofold"
 // rooms lists what each package outside the standard library may import in its non-test files. A package that is not
 // listed may import nothing but the standard library; examples may import everything.
 var rooms = map[string][]string{
-	"verify":                         {module + "/internal/restore", module + "/internal/strictjson"},
+	"verify":                         {module + "/internal/base64url", module + "/internal/restore", module + "/internal/strictjson"},
 	"internal/restore":               {},
-	"internal/seal":                  {},
+	"internal/seal":                  {module + "/internal/base64url"},
+	"internal/wire":                  {module + "/internal/base64url"},
 	"rp/optest":                      {"github.com/go-jose/go-jose/v4"},
 	"middleware":                     {module + "/rp", module + "/verify", module + "/internal/...", "github.com/gorilla/sessions", "golang.org/x/oauth2"},
 	"middleware/redisstore":          stores("github.com/redis/go-redis/v9"),

@@ -5,11 +5,12 @@
 package wire
 
 import (
-	"encoding/base64"
 	"encoding/binary"
 	"errors"
 	"strings"
 	"time"
+
+	"github.com/twofold-auth/twofold/internal/base64url"
 )
 
 // ErrFormat says that bytes were not written by this version of the [Writer].
@@ -17,9 +18,6 @@ var ErrFormat = errors.New("unknown or damaged format")
 
 // maxSegments is how many base64url segments [Writer.Text] packs: a JWS has three, a JWE five.
 const maxSegments = 5
-
-// strict refuses what has a second spelling (padding, non-zero trailing bits), except for line breaks, which it ignores.
-var strict = base64.RawURLEncoding.Strict()
 
 // Writer appends fields. Its methods and those of [Reader] are called in the same order.
 type Writer struct{ b []byte }
@@ -49,7 +47,7 @@ func (w *Writer) String(v string) {
 func (w *Writer) Text(v string) {
 	start := len(w.b)
 	n := strings.Count(v, ".") + 1
-	if v == "" || n > maxSegments || strings.IndexByte(v, '\n') >= 0 || strings.IndexByte(v, '\r') >= 0 {
+	if v == "" || n > maxSegments {
 		w.b = append(w.b, 0)
 		w.String(v)
 		return
@@ -58,12 +56,9 @@ func (w *Writer) Text(v string) {
 	for rest, more := v, true; more; {
 		var segment string
 		segment, rest, more = strings.Cut(rest, ".")
-		size := strict.DecodedLen(len(segment))
-		w.b = binary.AppendUvarint(w.b, uint64(size)) //nolint:gosec // a length
-		before := len(w.b)
-		var err error
-		w.b, err = strict.AppendDecode(w.b, []byte(segment)) // the compiler copies nothing here
-		if err != nil || len(w.b)-before != size {
+		w.b = binary.AppendUvarint(w.b, uint64(base64url.Size(len(segment)))) //nolint:gosec // a length
+		var ok bool
+		if w.b, ok = base64url.Append(w.b, segment); !ok {
 			w.b = append(w.b[:start], 0)
 			w.String(v)
 			return

@@ -1,4 +1,0 @@
-package verify
-
-// DecodeText is for the law of its fuzz test.
-var DecodeText = decodeText
