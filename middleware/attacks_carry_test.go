@@ -213,6 +213,47 @@ func TestCarry(t *testing.T) {
 			}
 			v.says("/private", "alice/of alice/visit/")
 		})
+		t.Run("G22_five_tabs_at_once_"+store.name, func(t *testing.T) {
+			t.Parallel()
+			s, v := start(t)
+			var tabs []*attempt
+			for range 5 {
+				s.clock.add(time.Second)
+				tabs = append(tabs, v.begin("/more"))
+			}
+			for _, a := range tabs {
+				a.ask("alice")
+				if rep := a.post(); rep.Header.Get("Location") != "/more" {
+					t.Errorf("%d %s", rep.StatusCode, rep.code())
+				}
+				v.says("/more", "alice/of alice/visit/")
+			}
+		})
+		t.Run("G22_two_tabs_and_a_logout_"+store.name, func(t *testing.T) {
+			t.Parallel()
+			_, v := start(t)
+			one, two := v.answer("/more", "alice"), v.answer("/more", "alice")
+			one.post()
+			kept := v.clone()
+			v.send(formPost("/auth/logout", nil))
+			kept.cookies = map[string]string{}
+			maps.Copy(kept.cookies, v.cookies)
+			name, value, _ := strings.Cut(two.cookie, "=")
+			kept.cookies[name] = value
+			two.v = kept
+			two.post()
+			kept.says("/private", "alice/of alice//")
+		})
+		t.Run("G02_two_tabs_and_two_users_"+store.name, func(t *testing.T) {
+			t.Parallel()
+			_, v := start(t)
+			one, two := v.answer("/more", "bob"), v.answer("/more", "alice")
+			one.post()
+			two.post()
+			if rep := v.open("/private"); rep.body != "alice/of alice//" {
+				t.Errorf("%s", rep.body)
+			}
+		})
 		t.Run("G02_another_user_logs_in_while_at_the_provider_"+store.name, func(t *testing.T) {
 			t.Parallel()
 			_, v := start(t)
@@ -371,6 +412,34 @@ func TestFleetCarry(t *testing.T) {
 		}
 		if n := len(f.store.ids()); n > 2 { // the session, and the answer that was kept
 			t.Errorf("%d records", n)
+		}
+	})
+	t.Run("G22_two_tabs_on_two_instances", func(t *testing.T) {
+		t.Parallel()
+		f, v := start(t)
+		f.says(map[string]any{"acr": "gold"})
+		one, two := v.answer("/more", "alice"), v.answer("/more", "alice")
+		one.post()
+		two.v = v.on(f.other)
+		two.post()
+		if who := two.v.open("/more").who(); who.Subject != "alice" || who.Values["user"] != "kept" {
+			t.Errorf("%+v", who)
+		}
+	})
+	t.Run("G24_a_note_that_was_made_up_leads_nowhere", func(t *testing.T) {
+		t.Parallel()
+		f, v := start(t)
+		f.says(map[string]any{"acr": "gold"})
+		one, two := v.answer("/more", "alice"), v.answer("/more", "alice")
+		one.post()
+		f.store.mu.Lock()
+		for _, s := range f.store.sessions {
+			s.data[len(s.data)/2] ^= 1
+		}
+		f.store.mu.Unlock()
+		two.post()
+		if who := v.open("/private").who(); who.Subject != "alice" || who.Values["user"] != "" {
+			t.Errorf("%+v", who)
 		}
 	})
 	t.Run("G23_store_is_down_and_the_code_is_not_spent", func(t *testing.T) {

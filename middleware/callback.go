@@ -330,7 +330,7 @@ func (l *login) complete(resp *rp.AuthResponse) outcome {
 	case err != nil:
 		return outcome{err: fail(codeSessionStore, err)}
 	}
-	l.endPrior(prior)
+	l.endPrior(prior, rec)
 	l.t.returnTo = a.site.resolve(l.hook.ReturnTo)
 	marker, err := a.finish(l.name, l.t, done{form: l.hash})
 	if err != nil {
@@ -533,13 +533,16 @@ func (l *login) part(now time.Time) *tokenPart {
 	}
 }
 
-// endPrior ends the session that this browser had when the login began, and the one that it has now.
-func (l *login) endPrior(now *record) {
+// endPrior ends the session that this browser had when the login began, and prior, the one that it has now, or had last.
+func (l *login) endPrior(prior, next *record) {
 	handles := one(l.t.prior)
-	if now != nil {
-		handles = union(handles, one(now.handle))
+	if prior != nil {
+		handles = union(handles, one(prior.handle))
 	}
 	for _, handle := range handles {
+		if prior != nil && prior.identity.subject == next.identity.subject {
+			l.auth.moved(l.ctx, handle, next.handle)
+		}
 		_ = l.auth.end(l.ctx, handle, eventSessionEnded) // reported there; the new session stands
 	}
 }

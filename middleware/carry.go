@@ -5,7 +5,9 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"time"
 
+	"github.com/twofold-auth/twofold/internal/wire"
 	"github.com/twofold-auth/twofold/rp"
 )
 
@@ -27,7 +29,7 @@ func (l *login) before() (*record, error) {
 		f, err = a.look(l.ctx, a.names.read(l.request.Header))
 		rec = f.rec
 	} else {
-		rec, err = a.reload(l.ctx, l.t.prior)
+		rec, err = a.follow(l.ctx, l.t.prior)
 	}
 	switch {
 	case errors.Is(err, ErrNoSession):
@@ -36,6 +38,97 @@ func (l *login) before() (*record, error) {
 		return nil, err
 	}
 	return rec, nil
+}
+
+// follow reads the session behind a handle, or the one that it went on in: of several tabs that ask for a login at once each
+// finds what the one before it has left.
+func (a *Auth) follow(ctx context.Context, handle string) (*record, error) {
+	rec, err := a.reload(ctx, handle)
+	for range maxTransactions {
+		if !errors.Is(err, ErrNoSession) {
+			break
+		}
+		if handle, err = a.movedTo(ctx, handle); err != nil {
+			break
+		}
+		rec, err = a.reload(ctx, handle)
+	}
+	return rec, err
+}
+
+// moved notes, for as long as a login may take, where a session went on. Who does not learn it logs in without what the
+// session has kept.
+func (a *Auth) moved(ctx context.Context, from, to string) {
+	switch {
+	case a.server != nil:
+		_ = a.server.keepMoved(ctx, from, to, a.config.LoginTimeout)
+	case !a.store.inCookies():
+		now := a.config.Now()
+		a.live.move(handleID(from), to, now, now.Add(a.config.LoginTimeout))
+	}
+}
+
+// movedTo is where a session went on; ErrNoSession if it did not.
+func (a *Auth) movedTo(ctx context.Context, from string) (string, error) {
+	if a.server != nil {
+		return a.server.moved(ctx, from)
+	}
+	return a.live.moved(handleID(from), a.config.Now())
+}
+
+// move notes where a session went on.
+func (l *liveSessions) move(id, to string, now, until time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e := l.entry(id, now)
+	e.moved, e.movedUntil, e.keep = to, until, later(e.keep, until)
+}
+
+func (l *liveSessions) moved(id string, now time.Time) (string, error) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if e := l.entries[id]; e != nil && now.Before(e.movedUntil) {
+		return e.moved, nil
+	}
+	return "", ErrNoSession
+}
+
+const movedVersion = 1
+
+func (s *serverStore) movedKey(handle string) string { return s.key("moved", handleID(handle)) }
+
+func (s *serverStore) keepMoved(ctx context.Context, from, to string, life time.Duration) error {
+	key := s.movedKey(from)
+	w := wire.NewWriter(movedVersion, len(to))
+	w.Text(to)
+	sealed, err := s.boxes.answer.Seal(w.Done(), key)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	_, err = s.store.Put(ctx, key, []byte(sealed), PutOptions{TTL: life})
+	return err
+}
+
+func (s *serverStore) moved(ctx context.Context, from string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	key := s.movedKey(from)
+	data, _, _, err := s.store.Load(ctx, key)
+	if err != nil {
+		return "", storeError(err)
+	}
+	plain, err := s.boxes.answer.Open(string(data), key)
+	if err != nil {
+		return "", ErrNoSession
+	}
+	r := wire.NewReader(plain, movedVersion)
+	to := r.Text()
+	if r.Close() != nil {
+		return "", ErrNoSession
+	}
+	return to, nil
 }
 
 // reload reads the session behind a handle, as a request that brought it would find it.

@@ -50,6 +50,9 @@ type liveSession struct {
 	failure  error
 	unsaved  *record            // the provider has given it, and the store was down
 	refused  map[string]refusal // by target; nil if none
+
+	moved      string // the handle of the session in which this one went on, until movedUntil
+	movedUntil time.Time
 }
 
 // refusal is the provider's word that it would have to ask the user for a target.
