@@ -315,7 +315,7 @@ func TestWeakKeys(t *testing.T) {
 	t.Parallel()
 	small := must(rsa.GenerateKey(rand.Reader, 1024))
 	almost := must(rsa.GenerateKey(rand.Reader, 2046))
-	n := rsaKey().N
+	n, tooLarge := rsaKey().N, int64(1)<<31+1 // negative in 32 bits
 	identity := ed25519.PublicKey(append([]byte{1}, make([]byte, 31)...))
 	for _, r := range []row{
 		{"C08_RSA_of_1024_bits", verify.ErrKey, weak("RS256", small, &small.PublicKey)},
@@ -335,6 +335,12 @@ func TestWeakKeys(t *testing.T) {
 		{"C08_RSA_with_exponent_3_is_tried", verify.ErrSignature, weak("RS256", rsaKey(), &rsa.PublicKey{N: n, E: 3})},
 		{"C08_RSA_with_the_largest_exponent_is_tried", verify.ErrSignature, weak("RS256", rsaKey(), &rsa.PublicKey{N: n, E: 1<<31 - 1})},
 		{"C08_RSA_with_modulus_0", verify.ErrKey, weak("RS256", rsaKey(), &rsa.PublicKey{N: new(big.Int), E: 65537})},
+		{"C08_RSA_with_an_exponent_of_32_bits", verify.ErrKey, weak("RS256", rsaKey(), &rsa.PublicKey{N: n, E: int(tooLarge)})},
+		{"C09_point_without_x", verify.ErrKey, func(t *token) {
+			half := badPoint(1)
+			half.X = nil //nolint:staticcheck // the proper constructors refuse such a point
+			weak("ES256", ecKeys["ES256"](), half)(t)
+		}},
 		{"C09_point_without_y", verify.ErrKey, func(t *token) {
 			half := badPoint(1)
 			half.Y = nil //nolint:staticcheck // the proper constructors refuse such a point

@@ -180,6 +180,7 @@ func TestK04_weak_keys_are_refused(t *testing.T) {
 		"changeme":              []byte("changeme-changeme-changeme-chang"),
 		"ChangeMe among others": []byte("kJ8#ChangeMe9!mQzX7vB2nL5pR4tYw1"),
 		"digits":                []byte("0123456789012345678901234567890123456789"),
+		"a handful of letters":  []byte("abacdebecadbaeceddabcbeacdaebdcce"),
 		"hex digits in order":   []byte("0123456789abcdef0123456789abcdef"),
 	} {
 		if err := seal.CheckKey(key); err == nil {
