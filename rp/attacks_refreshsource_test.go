@@ -259,6 +259,8 @@ func TestRefreshSource(t *testing.T) {
 		}
 		k.refuses(k.source.For(rp.Target{Resource: "https://c.example/"}), says("invalid_target", 400))
 		k.get(k.source.For(anAPI)) // which concerns nobody else
+		pass(hour)
+		k.get(k.source.For(anAPI))
 		k.get(k.source)
 		if k.source.For(rp.Target{}) != rp.TokenSource(k.source) {
 			t.Error("the zero target is another source")
@@ -294,21 +296,23 @@ func TestRefreshSource(t *testing.T) {
 		}
 		k.calls(pathToken, 2)
 	})
-	keeping(t, "E08_consent_for_one_API_is_missing_at_Entra_ID", func(s *setting) { s.op.KeepRefreshTokens = true }, func(t *testing.T, k *kept) {
-		k.lie(pathToken, func(a *optest.Answer) {
-			oauthError("invalid_grant", 400)(a)
-			a.JSON["suberror"] = "consent_required"
+	for _, why := range []string{"consent_required", "basic_action"} {
+		keeping(t, "E08_more_is_needed_for_one_API_at_Entra_ID_"+why, func(s *setting) { s.op.KeepRefreshTokens = true }, func(t *testing.T, k *kept) {
+			k.lie(pathToken, func(a *optest.Answer) {
+				oauthError("invalid_grant", 400)(a)
+				a.JSON["suberror"] = why
+			})
+			_, err := k.source.For(anAPI).Token(t.Context())
+			k.want(err, says("invalid_grant", 400))
+			if e, ok := errors.AsType[*rp.Error](err); !ok || e.Suberror != why || !strings.Contains(err.Error(), why) {
+				t.Error(err)
+			}
+			k.op.Fault(nil)
+			k.get(k.source.For(rp.Target{Resource: "https://b.example/"})) // the refresh token is as good as before
+			pass(hour)
+			k.get(k.source)
 		})
-		_, err := k.source.For(anAPI).Token(t.Context())
-		k.want(err, says("invalid_grant", 400))
-		if e, ok := errors.AsType[*rp.Error](err); !ok || e.Suberror != "consent_required" || !strings.Contains(err.Error(), "consent_required") {
-			t.Error(err)
-		}
-		k.op.Fault(nil)
-		k.get(k.source.For(rp.Target{Resource: "https://b.example/"})) // the refresh token is as good as before
-		pass(hour)
-		k.get(k.source)
-	})
+	}
 	keeping(t, "K01_the_suberror_repeats_the_refresh_token", nil, func(t *testing.T, k *kept) {
 		k.lie(pathToken, func(a *optest.Answer) {
 			oauthError("invalid_grant", 400)(a)

@@ -238,5 +238,7 @@ func (s *RefreshSource) note(err error) {
 }
 
 // endsGrant reports whether the refresh token is worth nothing any more. Entra ID says invalid_grant too if the user has
-// not yet consented to one API; the others go on.
-func (e *Error) endsGrant() bool { return e.Code == "invalid_grant" && e.Suberror != "consent_required" }
+// yet to consent to one API, or to do something for it; the others go on.
+func (e *Error) endsGrant() bool {
+	return e.Code == "invalid_grant" && e.Suberror != "consent_required" && e.Suberror != "basic_action"
+}
