@@ -22,7 +22,7 @@ var sextets = func() (tables [4][256]uint32) {
 			tables[place][i] = invalid
 		}
 		for value, c := range []byte(alphabet) {
-			tables[place][c] = uint32(value) << (18 - 6*place) //nolint:gosec // 0 to 63
+			tables[place][c] = uint32(value) << (18 - 6*place)
 		}
 	}
 	return tables
@@ -63,7 +63,7 @@ func decode(dst []byte, text string) (n int, ok bool) {
 		if v >= invalid {
 			return 0, false
 		}
-		rest[0], rest[1], rest[2] = byte(v>>16), byte(v>>8), byte(v)
+		rest[0], rest[1], rest[2] = byte(v>>16), byte(v>>8), byte(v) //nolint:gosec // 24 bits, byte by byte
 		rest, text = rest[3:], text[4:]
 	}
 	n = len(dst) - len(rest)
@@ -72,11 +72,11 @@ func decode(dst []byte, text string) (n int, ok bool) {
 		return n, true
 	case 2:
 		v := sextets[0][text[0]] | sextets[1][text[1]]
-		rest[0] = byte(v >> 16)
+		rest[0] = byte(v >> 16) //nolint:gosec // the same
 		return n + 1, v < invalid && v&0xffff == 0
 	case 3:
 		v := sextets[0][text[0]] | sextets[1][text[1]] | sextets[2][text[2]]
-		rest[0], rest[1] = byte(v>>16), byte(v>>8)
+		rest[0], rest[1] = byte(v>>16), byte(v>>8) //nolint:gosec // the same
 		return n + 2, v < invalid && v&0xff == 0
 	}
 	return 0, false
