@@ -365,6 +365,14 @@ func TestOnDemandSettings(t *testing.T) {
 			}
 		}
 	})
+	t.Run("G03_a_prompt_of_the_app_is_not_taken_away", func(t *testing.T) {
+		t.Parallel()
+		for _, prompt := range []string{"login", "consent", "select_account"} {
+			w, v := pendingLogin(t, func(s *settings) { s.auth.AuthOptions.Prompt = prompt })
+			w.clock.add(time.Minute)
+			w.wantLogin(v.open("/tokens"), prompt)
+		}
+	})
 	t.Run("no_ID_Token_is_kept_when_the_tokens_are_lost", func(t *testing.T) {
 		t.Parallel()
 		w, v := pendingLogin(t, func(s *settings) { s.auth.OmitIDToken = true })

@@ -102,6 +102,72 @@ func TestOnDemandFleet(t *testing.T) {
 		_ = f.auth.Close()
 		f.wantSent(1)
 	})
+	t.Run("G03_one_that_is_too_late_is_left_alone", func(t *testing.T) {
+		t.Parallel()
+		f, v := pendingFleet(t, "server")
+		f.clock.add(time.Minute)
+		f.store.count()
+		v.open("/private")
+		_ = f.auth.Close()
+		if n := f.store.count("Lock", "Put"); n != 0 {
+			t.Errorf("%d calls of the store", n)
+		}
+	})
+	t.Run("G03_one_that_is_being_sent_is_left_alone", func(t *testing.T) {
+		t.Parallel()
+		f, v := pendingFleet(t, "server")
+		asked, goOn := make(chan struct{}), make(chan struct{})
+		f.wire.gate(func(*http.Request) { close(asked); <-goOn }, nil)
+		var group sync.WaitGroup
+		group.Go(func() { v.clone().open("/tokens") })
+		<-asked
+		f.clock.add(26 * time.Second)
+		f.store.count()
+		v.on(f.other).wantTokens("redeeming", "")
+		locks := f.store.count("Lock")
+		close(goOn)
+		group.Wait()
+		_ = f.other.auth.Close()
+		if locks += f.store.count("Lock"); locks != 0 {
+			t.Errorf("%d locks", locks)
+		}
+		f.wantSent(1)
+	})
+	t.Run("G03_too_late_when_the_lock_is_there", func(t *testing.T) {
+		t.Parallel()
+		f, v := pendingFleet(t, "server")
+		f.clock.add(45 * time.Second)
+		f.store.onCall(func(method string) {
+			if method == "Lock" {
+				f.clock.add(5 * time.Second)
+			}
+		})
+		f.wantLogin(v.clone().open("/tokens"), "none")
+		f.store.onCall(nil)
+		v.wantTokens("lost", "code_expired")
+		f.wantSent(0)
+	})
+	t.Run("G03_logged_out_while_the_store_was_down", func(t *testing.T) {
+		t.Parallel()
+		f, v := pendingFleet(t, "server")
+		once := first()
+		f.store.onCall(func(method string) {
+			if method == "Put" && f.sent() > 0 && once() {
+				v.clone().send(formPost("/auth/logout", nil))
+				f.store.setDown(true, "Put")
+			}
+		})
+		if rep := v.open("/tokens"); rep.StatusCode == http.StatusOK {
+			t.Errorf("%d %s", rep.StatusCode, rep.code())
+		}
+		f.store.onCall(nil)
+		f.store.setDown(false)
+		f.loggedOut(v)
+		_ = f.auth.Close()
+		if f.op.Calls("/revoke") == 0 {
+			t.Error("the tokens that nobody holds were not revoked")
+		}
+	})
 	for _, kind := range []string{"cookies", "gorilla"} {
 		t.Run("G03_nobody_starts_it_by_itself_"+kind, func(t *testing.T) {
 			t.Parallel()

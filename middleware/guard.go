@@ -290,10 +290,10 @@ func (a *Auth) withoutTokens(w http.ResponseWriter, r *http.Request, s *Session,
 }
 
 // askTokens starts a login for a session whose tokens are lost: one that the user does not see if the provider knows them
-// still, else, or if it has just said that it does not, any.
+// still, else, or if it has just said that it does not, any. An app that always asks for a prompt wants its users asked.
 func (a *Auth) askTokens(w http.ResponseWriter, r *http.Request, c cookies, s *Session, err error) {
 	b := begin{options: a.optionsFor(s), returnTo: a.site.here(r), continues: true}
-	if _, silent := a.recent(c); silent == 0 {
+	if _, silent := a.recent(c); silent == 0 && b.options.Prompt == "" {
 		b.options.Prompt = promptNone
 	}
 	a.askLogin(w, r, c, b, err)

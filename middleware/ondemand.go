@@ -147,8 +147,7 @@ func (a *Auth) ages(i *identity) bool {
 	if i.state != TokensPending || a.server == nil {
 		return false
 	}
-	age := a.config.Now().Sub(i.since)
-	return age >= a.config.CodeLifetime/2 && age < a.config.CodeLifetime
+	return a.tokensOf(i).State == TokensPending && a.config.Now().Sub(i.since) >= a.config.CodeLifetime/2
 }
 
 // redeemed returns the token part with tokens in it. A code that waits is spent first.

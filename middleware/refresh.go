@@ -330,7 +330,7 @@ func (a *Auth) fly(ctx context.Context, rec *record, what renewal, f *flight) {
 	a.live.land(rec.identity.id, f, next, lines, err, now)
 	if errors.Is(f.err, ErrNoSession) && next != nil { // ended while we asked: nothing of it may stay
 		_ = a.store.drop(ctx, next.handle)
-		if err == nil {
+		if !errors.Is(err, ErrNoSession) { // else that is done
 			a.revoke(ctx, next)
 		}
 	}
