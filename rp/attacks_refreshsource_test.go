@@ -337,6 +337,41 @@ func TestRefreshSource(t *testing.T) {
 			t.Error("the refused tokens were kept")
 		}
 	})
+	keeping(t, "E01_who_waits_for_its_turn_gets_nothing_more", func(s *setting) { s.op.KeepRefreshTokens = true }, func(t *testing.T, k *kept) {
+		k.lie(pathToken, func(a *optest.Answer) {
+			a.Delay = time.Second
+			if a.Request.Form.Get("resource") == anAPI.Resource {
+				a.Claims["sub"] = "mallory"
+			}
+		})
+		var running sync.WaitGroup
+		running.Go(func() { k.refuses(k.source.For(anAPI), verify.ErrSubject) })
+		synctest.Wait() // it has the turn
+		for _, scope := range []string{"openid", "email", "offline_access"} {
+			running.Go(func() { k.refuses(k.source.For(rp.Target{Scopes: []string{scope}}), verify.ErrSubject) })
+		}
+		running.Wait()
+		if k.calls(pathToken, 2); k.table.count() != 0 {
+			t.Error("tokens were saved after others had been refused")
+		}
+	})
+	keeping(t, "E08_who_waits_for_its_turn_does_not_ask_again", nil, func(t *testing.T, k *kept) {
+		k.lie(pathToken, lies(oauthError("invalid_grant", 400), func(a *optest.Answer) { a.Delay = time.Second }))
+		var running sync.WaitGroup
+		for _, scope := range []string{"openid", "email", "offline_access"} {
+			running.Go(func() { k.refuses(k.source.For(rp.Target{Scopes: []string{scope}}), says("invalid_grant", 400)) })
+		}
+		running.Wait()
+		k.calls(pathToken, 2)
+	})
+	keeping(t, "E16_a_scope_of_any_name_is_not_the_original_grant", nil, func(t *testing.T, k *kept) {
+		for _, name := range []string{"all", "granted", "asked:"} {
+			k.refuses(k.source.For(rp.Target{Scopes: []string{name}}), says("invalid_scope", 400))
+		}
+		if k.get(k.source.For(rp.Target{})) != k.first {
+			t.Error("the original grant has another token")
+		}
+	})
 	keeping(t, "E09_an_outage", func(s *setting) { s.op.KeepRefreshTokens = true }, func(t *testing.T, k *kept) {
 		k.lie(pathToken, status(503))
 		pass(hour - 20*time.Second)

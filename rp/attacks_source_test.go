@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -170,7 +171,15 @@ func TestClientCredentials(t *testing.T) {
 			{Resource: "https://a.example/", Scopes: []string{"read"}},
 			{Resource: "https://a.example/", Scopes: []string{"read", "write"}},
 			{Scopes: []string{"read"}},
+			{Scopes: []string{"all"}}, // scopes of any name, none of which is "none given"
+			{Scopes: []string{"granted"}},
+			{Scopes: []string{"asked:"}},
+			{Audience: `"" granted`}, // cannot be sent
 		} {
+			if strings.Contains(to.Audience, " ") {
+				w.refuses(w.client.ClientCredentials(to), rp.ErrOptions)
+				continue
+			}
 			token := w.get(w.client.ClientCredentials(to))
 			if other, ok := seen[token]; ok {
 				t.Errorf("%v and %v share a token", to, other)

@@ -85,14 +85,13 @@ func (r *tokenResponse) accessToken() *oauth2.Token {
 	return token.WithExtra(map[string]any{"scope": r.scope})
 }
 
-// key names a target: the order of scopes means nothing.
+// key names a target: the order of scopes means nothing; none, which asks for the granted ones, is no scope of any name.
 func (to Target) key() string {
-	scopes := slices.Sorted(slices.Values(to.Scopes))
-	given := "all"
+	scopes := "granted"
 	if to.Scopes != nil {
-		given = strings.Join(slices.Compact(scopes), " ")
+		scopes = "asked: " + strings.Join(slices.Compact(slices.Sorted(slices.Values(to.Scopes))), " ")
 	}
-	return strings.Join([]string{to.Resource, to.Audience, given}, "\n")
+	return fmt.Sprintf("%q %q %s", to.Resource, to.Audience, scopes)
 }
 
 // sources are token sources by the key of their target.

@@ -2,6 +2,7 @@ package rp
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -204,11 +205,9 @@ func (s *RefreshSource) refresh(ctx context.Context, to Target) (*oauth2.Token, 
 	if err := s.offer(ctx); err != nil {
 		return nil, err
 	}
-	s.mu.Lock()
-	current, over := s.tokens, s.over
-	s.mu.Unlock()
-	if over != nil {
-		return nil, over
+	current, err := s.current()
+	if err != nil {
+		return nil, err
 	}
 	next, err := s.client.Refresh(ctx, current, to)
 	if err != nil {
@@ -223,6 +222,14 @@ func (s *RefreshSource) refresh(ctx context.Context, to Target) (*oauth2.Token, 
 	s.tokens, s.unsaved = next, !bytes.Equal(next.Bytes(), current.Bytes())
 	s.mu.Unlock()
 	return token, s.offer(ctx)
+}
+
+// current returns what to refresh, unless there is nothing more to be had from it: another caller may have learnt that
+// while this one waited for its turn.
+func (s *RefreshSource) current() (*Tokens, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.tokens, cmp.Or(s.refused, s.over)
 }
 
 // note remembers what is for good: a grant that is over, or tokens that are not to be believed.
