@@ -220,6 +220,18 @@ func TestChecksThatNeverPass(t *testing.T) {
 		v.login("/auth/login", "")
 		w.refused(v.open("/checked"), 500, "internal")
 	})
+	t.Run("H40_essential_classes_that_contradict", func(t *testing.T) {
+		t.Parallel()
+		want := func(acr string) middleware.Check {
+			return func(*http.Request, *middleware.Session) error {
+				return &middleware.Challenge{Options: rp.AuthOptions{EssentialACR: []string{acr}}}
+			}
+		}
+		w := checked(t, middleware.All(want("gold"), want("iron")), nil)
+		v := w.visitor()
+		v.login("/auth/login", "")
+		w.refused(v.open("/checked"), 500, "internal")
+	})
 	t.Run("H40_the_value_is_not_logged", func(t *testing.T) {
 		t.Parallel()
 		w := checked(t, middleware.HasClaim("c", "admin"), map[string]any{"c": "canary-role"})

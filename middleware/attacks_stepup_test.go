@@ -117,6 +117,7 @@ func TestDemandOfAnAPI(t *testing.T) {
 		{"X52_signed_age", []string{`Bearer ` + insufficient + `, max_age="+1"`}, asked{}},
 		{"X52_age_with_a_fraction", []string{`Bearer ` + insufficient + `, max_age="1.5"`}, asked{}},
 		{"X52_age_that_overflows", []string{`Bearer ` + insufficient + `, max_age="99999999999999999999"`}, asked{}},
+		{"X52_age_of_three_centuries", []string{`Bearer ` + insufficient + `, max_age="9999999999"`}, asked{}}, // more than a Duration holds
 		{"X52_one_of_two_is_wrong", []string{`Bearer ` + insufficient + `, acr_values="gold", max_age="soon"`}, asked{}},
 		{"X52_more_parameters_of_the_login", []string{`Bearer ` + insufficient + `, acr_values="gold&prompt=none&redirect_uri=https://evil.example"`}, asked{"gold&prompt=none&redirect_uri=https://evil.example", ""}},
 		{"X52_a_megabyte", []string{`Bearer ` + insufficient + `, acr_values="gold", x="` + strings.Repeat("x", 8<<10) + `"`}, asked{}},
@@ -275,12 +276,63 @@ func TestStepUp(t *testing.T) {
 			}
 		}
 	})
-	t.Run("not_behind_a_wrapper", func(t *testing.T) {
+	t.Run("X53_not_behind_a_wrapper", func(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t)
-		rec := httptest.NewRecorder()
-		if !w.auth.StepUp(rec, navigation("/x"), &middleware.Challenge{}) || rec.Code != http.StatusFound {
-			t.Errorf("%d", rec.Code)
+		n := 0
+		w.mux.Handle("/bare", http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			n++
+			w.auth.StepUp(rw, r, &middleware.Challenge{Options: rp.AuthOptions{ACRValues: []string{fmt.Sprintf("acr%d", n)}}})
+		}))
+		v := w.visitor()
+		if rep := v.open("/bare"); rep.StatusCode != http.StatusFound {
+			t.Errorf("nobody: %d", rep.StatusCode)
+		}
+		v.login("/auth/login", "")
+		for range 4 {
+			v.answer("/bare", "").post()
+		}
+		w.refused(v.open("/bare"), 400, "login_loop")
+		if v.id() == "" {
+			t.Error("the session is gone")
+		}
+	})
+	t.Run("X53_an_API_cannot_ask_for_less", func(t *testing.T) {
+		t.Parallel()
+		age := 5 * time.Minute
+		w := newAPIWorld(t, wants(`Bearer `+insufficient+`, acr_values="gold", max_age=999999999`), func(s *settings) {
+			s.auth.AuthOptions.MaxAge, s.auth.AuthOptions.Expect = &age, map[string]string{"sub": "alice"}
+		})
+		v := w.visitor()
+		v.login("/auth/login", "")
+		if to, err := v.open("/call").Location(); err != nil || to.Query().Get("max_age") != "300" || to.Query().Get("acr_values") != "gold" {
+			t.Errorf("%v %v", to, err)
+		}
+	})
+	t.Run("X53_what_the_app_expects_stays_expected", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t, func(s *settings) { s.auth.AuthOptions.Expect = map[string]string{"tid": "one"} })
+		w.op.Fault(func(a *optest.Answer) {
+			if a.Claims != nil {
+				a.Claims["tid"], a.Claims["org_id"] = "one", "org_1"
+			}
+		})
+		w.mux.Handle("/org", w.auth.Require(func(*http.Request, *middleware.Session) error {
+			return &middleware.Challenge{Options: rp.AuthOptions{Expect: map[string]string{"org_id": "org_1"}}}
+		}, http.HandlerFunc(whoami)))
+		v := w.visitor()
+		v.login("/auth/login", "")
+		for tid, status := range map[string]int{"two": 400, "one": 303} {
+			a := v.begin("/org")
+			w.op.Fault(func(a *optest.Answer) {
+				if a.Claims != nil {
+					a.Claims["tid"], a.Claims["org_id"] = tid, "org_1"
+				}
+			})
+			a.ask("")
+			if rep := a.post(); rep.StatusCode != status {
+				t.Errorf("tid %s: %d %s", tid, rep.StatusCode, rep.code())
+			}
 		}
 	})
 	t.Run("wrapped_as_an_http_client_does", func(t *testing.T) {

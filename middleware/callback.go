@@ -615,7 +615,7 @@ func hookFailure(err error) *Error {
 
 // challenged starts the second login in place of the first.
 func (l *login) challenged(c *Challenge) outcome {
-	options := merge(l.auth.config.AuthOptions, c.Options)
+	options := l.auth.optionsOf(&identity{scopes: l.t.scopes, resources: l.t.resources}, c.Options)
 	b := begin{options: options, returnTo: l.auth.site.resolve(l.hook.ReturnTo), challenge: challengeDigest(options), continues: l.t.continues, before: l.t.before}
 	to, lines, e := l.auth.prepare(l.request, b, l.t.prior, nil)
 	if e != nil {

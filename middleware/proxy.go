@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/url"
 	"path"
 	"slices"
 	"strings"
@@ -46,9 +47,31 @@ func StripRequest(r *http.Request, keep ...string) {
 		q.Del("access_token")
 		r.URL.RawQuery = q.Encode()
 	}
-	if p := strings.ReplaceAll(r.URL.Path, `\`, "/"); hasDots(p) {
+	if p, dots := climbs(r.URL.Path); dots {
 		r.URL.Path, r.URL.RawPath = cleanPath(p), ""
 	}
+}
+
+// climbs reports whether a server may find dot segments in a path: also one that takes a backslash for a slash, drops what
+// follows a semicolon in a segment, or decodes once more. It returns the path as that server reads it.
+func climbs(p string) (string, bool) {
+	for range 4 {
+		segments := strings.Split(strings.ReplaceAll(p, `\`, "/"), "/")
+		for i, s := range segments {
+			if name, _, _ := strings.Cut(s, ";"); name == "." || name == ".." {
+				segments[i] = name
+			}
+		}
+		if plain := strings.Join(segments, "/"); hasDots(plain) {
+			return plain, true
+		}
+		next, err := url.PathUnescape(p)
+		if err != nil || next == p {
+			break
+		}
+		p = next
+	}
+	return p, false
 }
 
 // cleanPath resolves dot segments, and never leads above the root.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -34,11 +35,17 @@ func (a *Auth) StepUp(w http.ResponseWriter, r *http.Request, err error) bool {
 		return false
 	}
 	s := a.Session(r.Context())
-	if s == nil { // not behind a wrapper
-		a.withoutSession(w, r, nil, ErrNoSession)
+	if s != nil {
+		a.stepUp(w, s.state.received(r), s, challenge)
 		return true
 	}
-	a.stepUp(w, s.state.received(r), s, challenge)
+	c := a.names.read(r.Header)
+	f, err := a.look(r.Context(), c) // there is no wrapper around the handler
+	if err != nil {
+		a.withoutSession(w, r, c, err)
+		return true
+	}
+	a.stepUpOf(w, r, &f.rec.identity, challenge)
 	return true
 }
 
@@ -52,12 +59,15 @@ func (t *sessionState) received(r *http.Request) *http.Request {
 
 // stepUp starts the login that a check or an API asks for, once.
 func (a *Auth) stepUp(w http.ResponseWriter, r *http.Request, s *Session, challenge *Challenge) {
-	secureHeaders(w.Header())
 	if s.state.test != nil {
 		a.challenge(w, r, &identity{}, challenge.Options, a.site.here(r))
 		return
 	}
-	i := &s.state.record().identity
+	a.stepUpOf(w, r, &s.state.record().identity, challenge)
+}
+
+func (a *Auth) stepUpOf(w http.ResponseWriter, r *http.Request, i *identity, challenge *Challenge) {
+	secureHeaders(w.Header())
 	if classify(r.Method, r.Header) == navPage || a.unmet(i, challengeDigest(a.optionsOf(i, challenge.Options))) {
 		a.challenge(w, r, i, challenge.Options, a.site.here(r))
 		return
@@ -97,9 +107,19 @@ func (a *Auth) unmet(i *identity, digest string) bool {
 	return i.challenge == digest && a.config.Now().Sub(i.started) < loopWindow
 }
 
-// optionsOf asks for o beside what the session's login asked for.
+// optionsOf asks for o beside what the session's login asked for. It never asks for less than the configuration: an API
+// that is content with an old login does not make the app so.
 func (a *Auth) optionsOf(i *identity, o rp.AuthOptions) rp.AuthOptions {
-	return merge(merge(a.config.AuthOptions, rp.AuthOptions{Scopes: i.scopes, Resources: i.resources}), o)
+	base := merge(a.config.AuthOptions, rp.AuthOptions{Scopes: i.scopes, Resources: i.resources})
+	sum := merge(base, o)
+	if base.MaxAge != nil && *base.MaxAge < *sum.MaxAge {
+		sum.MaxAge = base.MaxAge
+	}
+	if len(base.Expect) > 0 && len(o.Expect) > 0 {
+		sum.Expect = maps.Clone(base.Expect)
+		maps.Copy(sum.Expect, o.Expect)
+	}
+	return sum
 }
 
 // challengeDigest tells challenges apart.
