@@ -417,6 +417,62 @@ func TestContinueForgeries(t *testing.T) {
 			}
 		})
 	}
+	t.Run("X43_a_name_that_is_no_name", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t)
+		for _, login := range []string{"\r\nX-Evil: 12", "=x; Domain=e", "abc\x00defghij", "abcdefghij\xff\xfe", "AAAAAAAAAAA ", "AAAAAAAAAAA="} {
+			rep := w.visitor().open("/auth/login-continue?login=" + url.QueryEscape(login))
+			if rep.code() != "no_response" || rep.Header["Set-Cookie"] != nil {
+				t.Errorf("%q: %d %s sets %q", login, rep.StatusCode, rep.code(), rep.Header["Set-Cookie"])
+			}
+		}
+	})
+	t.Run("G08_copies_after_the_logout", func(t *testing.T) {
+		t.Parallel()
+		for _, mode := range []middleware.ExchangeMode{middleware.ExchangeNever, middleware.ExchangeOnDemand} {
+			s := newStepUps(t, func(c *settings) {
+				c.auth.Exchange, c.auth.LoginTimeout, c.auth.CodeLifetime = mode, time.Minute, 10*time.Minute
+			})
+			v := s.visitor()
+			v.login("/auth/login", "alice")
+			to := s.suspend(v)
+			thief := v.clone()
+			if rep := v.send(continuation(to)); rep.Header.Get("Location") != "/more" {
+				t.Fatalf("%d %s", rep.StatusCode, rep.code())
+			}
+			v.send(formPost("/auth/logout", nil))
+			s.clock.add(2 * time.Minute)
+			s.refused(thief.send(continuation(to)), http.StatusBadRequest, "transaction_spent")
+			if rep := thief.open("/private"); rep.StatusCode == http.StatusOK {
+				t.Errorf("%d %s", rep.StatusCode, rep.body)
+			}
+		}
+	})
+	t.Run("G08_copies_after_the_logout_on_another_instance", func(t *testing.T) {
+		t.Parallel()
+		f := newFleet(t, "cookies", func(c *settings) {
+			severalAPIs(c)
+			c.auth.Exchange = middleware.ExchangeNever
+		})
+		for _, w := range []*world{f.world, f.other} {
+			w.mux.Handle("/more", w.auth.Require(func(_ *http.Request, s *middleware.Session) error {
+				if s.ACR != "gold" {
+					return &middleware.Challenge{Options: rp.AuthOptions{ACRValues: []string{"gold"}}}
+				}
+				return nil
+			}, http.HandlerFunc(whoami)))
+		}
+		v := f.visitor()
+		v.login("/auth/login", "alice")
+		f.says(map[string]any{"acr": "gold"})
+		a := v.answer("/more", "alice")
+		to := v.send(a.callback().build()).Header.Get("Location")
+		thief := v.on(f.other)
+		v.send(continuation(to))
+		v.send(formPost("/auth/logout", nil))
+		f.refused(thief.send(continuation(to)), http.StatusForbidden, "logged_out")
+		f.loggedOut(thief)
+	})
 	t.Run("H23_prefetch", func(t *testing.T) {
 		t.Parallel()
 		s := newStepUps(t)

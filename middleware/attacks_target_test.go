@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -494,6 +495,80 @@ func TestTargetConsent(t *testing.T) {
 			r.Header.Set("Sec-Fetch-Mode", "cors")
 			if rep := v.send(r); rep.StatusCode != http.StatusUnauthorized || rep.code() != "login_required" {
 				t.Errorf("%d %s", rep.StatusCode, rep.code())
+			}
+		})
+	}
+}
+
+// TestTargetAudience is about providers that know audiences: a login has one.
+func TestTargetAudience(t *testing.T) {
+	t.Parallel()
+	start := func(t *testing.T, configured ...string) *visitor {
+		t.Helper()
+		w := newWorld(t, func(c *settings) {
+			severalAPIs(c)
+			c.rp.Resources = nil
+			if configured != nil {
+				c.auth.AuthOptions.Extra = url.Values{"audience": configured}
+			}
+		})
+		w.mux.Handle("/apis", w.auth.RequireLogin(http.HandlerFunc(audiences)))
+		v := w.visitor()
+		v.login("/auth/login", "alice")
+		return v
+	}
+	t.Run("E16_another_than_the_configured_is_not_asked_for", func(t *testing.T) {
+		t.Parallel()
+		v := start(t, ordersAPI)
+		v.wantAud("/apis", ordersAPI)
+		if rep := v.open("/apis?audience=" + billingAPI); !strings.HasPrefix(rep.body, "no token: middleware: the provider wants to ask the user") {
+			t.Errorf("%s", rep.body)
+		}
+		v.wantAud("/apis", ordersAPI)
+	})
+	t.Run("E16_the_configured_stays", func(t *testing.T) {
+		t.Parallel()
+		v := start(t, ordersAPI)
+		if rep := v.open("/apis?audience=" + ordersAPI + "&scope=admin"); !strings.HasPrefix(rep.body, "consent ") || !strings.HasSuffix(rep.body, "map[]") {
+			t.Errorf("%s", rep.body)
+		}
+	})
+	t.Run("E16_where_none_is_configured", func(t *testing.T) {
+		t.Parallel()
+		if rep := start(t).open("/apis?audience=" + billingAPI); !strings.HasSuffix(rep.body, "map[audience:["+billingAPI+"]]") {
+			t.Errorf("%s", rep.body)
+		}
+	})
+}
+
+// TestTargetsInOneRequest: goroutines of one handler want ten targets, and overtake each other (E05).
+func TestTargetsInOneRequest(t *testing.T) {
+	t.Parallel()
+	for _, store := range storeKinds {
+		t.Run("E05_"+store.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, manyAPIs(10), store.use(t))
+			w.mux.Handle("/all", w.auth.RequireLogin(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+				var group sync.WaitGroup
+				for i := range 40 {
+					group.Go(func() {
+						token, err := middleware.FromContext(r.Context()).For(rp.Target{Resource: api(i % 10)}).Token(r.Context())
+						if err != nil || token.AccessToken == "" {
+							t.Errorf("%d: %v", i, err)
+						}
+					})
+				}
+				group.Wait()
+			})))
+			v := w.visitor()
+			v.login("/auth/login", "alice")
+			for range 3 {
+				v.open("/all")
+				w.clock.add(10 * time.Minute)
+			}
+			w.page = fingerprint
+			if rep := v.open("/tokens"); rep.StatusCode != http.StatusOK || strings.HasPrefix(rep.body, "no token") {
+				t.Errorf("%d %s", rep.StatusCode, rep.body)
 			}
 		})
 	}

@@ -287,7 +287,7 @@ func (a *Auth) settle(r *http.Request, p response) (o outcome) {
 // newLogin is an answer that arrives now.
 func (a *Auth) newLogin(r *http.Request, p response) *login {
 	ctx, now := context.WithoutCancel(r.Context()), a.config.Now()
-	return &login{auth: a, ctx: ctx, request: r.WithContext(ctx), response: p, began: now, answered: now}
+	return &login{auth: a, ctx: ctx, request: r.WithContext(ctx), response: p, id: newSessionID(), began: now, answered: now}
 }
 
 // conclude makes an outcome of a panic, gives a failure its way on, and revokes what it leaves behind. It is deferred.
@@ -366,6 +366,7 @@ type login struct {
 	first    *rp.IDToken
 	tokens   *rp.Tokens
 	pending  *rp.AuthResponse // its code is spent on demand
+	id       string           // of the session to come
 	began    time.Time
 	answered time.Time // when the answer came
 }
@@ -471,7 +472,7 @@ func (l *login) session() (*record, error) {
 		first = token
 	}
 	i := identity{
-		id: newSessionID(), generation: 1, subject: token.Subject, issued: first.IssuedAt, started: now, used: now,
+		id: l.id, generation: 1, subject: token.Subject, issued: first.IssuedAt, started: now, used: now,
 		expires: now.Add(l.auth.config.Absolute), challenge: l.t.challenge, values: values,
 		claims: pick(claims, l.auth.config.SessionClaims),
 	}

@@ -18,6 +18,7 @@ type commitWriter struct {
 	committed atomic.Bool
 	mu        sync.Mutex // guards what follows
 	pending   []string
+	of        int64      // the generation that pending is of, if it was renewed
 	renewing  int        // renewals under way; the first byte waits for their cookies
 	idle      *sync.Cond // renewing is 0 again; made when somebody waits
 }
@@ -62,6 +63,18 @@ func (c *commitWriter) queue(lines []string) {
 	c.mu.Lock()
 	c.pending = lines
 	c.mu.Unlock()
+}
+
+// renewed is queue for the cookies of a generation. Those of an older one, which come late, count no more.
+func (c *commitWriter) renewed(generation int64, lines []string) {
+	if c == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if generation >= c.of {
+		c.of, c.pending = generation, lines
+	}
 }
 
 // commit adds the pending cookies, once. A cookie that the handler has set or dropped itself, by a login or a logout,

@@ -25,11 +25,13 @@ const (
 	suspendedVersion = 1
 	fieldLogin       = "login"
 	sizeOfLogin      = 12 // of a transaction's name behind its prefix
+	base64Alphabet   = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 )
 
 // suspended is what a login needs to go on.
 type suspended struct {
 	at       time.Time // when the answer came
+	id       string    // of the session to come: whatever is done with copies, it is one session, and ends as one
 	t        *transaction
 	form     [sha256.Size]byte
 	response []byte // rp.AuthResponse.Bytes
@@ -40,6 +42,7 @@ type suspended struct {
 func (s *suspended) encode() []byte {
 	w := wire.NewWriter(suspendedVersion, 256+len(s.response))
 	w.Time(s.at)
+	w.Text(s.id)
 	w.Bytes(s.t.encode())
 	w.Bytes(s.form[:])
 	w.Bytes(s.response)
@@ -50,10 +53,10 @@ func (s *suspended) encode() []byte {
 
 func decodeSuspended(b []byte) (*suspended, error) {
 	r := wire.NewReader(b, suspendedVersion)
-	s := &suspended{at: r.Time()}
+	s := &suspended{at: r.Time(), id: r.Text()}
 	t, form := r.Bytes(), r.Bytes()
 	s.response, s.exchange, s.values = r.Bytes(), ExchangeMode(r.Int()), r.Bytes() //nolint:gosec // what was sealed here
-	if r.Close() != nil || copy(s.form[:], form) != len(s.form) {
+	if r.Close() != nil || copy(s.form[:], form) != len(s.form) || len(s.id) != sessionIDSize {
 		return nil, wire.ErrFormat
 	}
 	var err error
@@ -72,7 +75,7 @@ func (l *login) suspend(resp *rp.AuthResponse) outcome {
 	t := *l.t
 	t.request = nil // it is in the response
 	lines, err := a.keepSuspended(l.name, &suspended{
-		at: l.answered, t: &t, form: l.hash, response: resp.WithoutAccessToken().Bytes(), exchange: l.hook.Exchange, values: values,
+		at: l.answered, id: l.id, t: &t, form: l.hash, response: resp.WithoutAccessToken().Bytes(), exchange: l.hook.Exchange, values: values,
 	})
 	switch {
 	case errors.Is(err, errSessionTooLarge):
@@ -165,7 +168,7 @@ func (a *Auth) continueRoute(w http.ResponseWriter, r *http.Request) {
 	case r.Method != http.MethodGet || framedOrFetched(r.Header):
 		a.refuse(w, r, fail(codeNotNavigation, nil))
 		return
-	case len(login) != 1 || len(login[0]) != sizeOfLogin:
+	case len(login) != 1 || len(login[0]) != sizeOfLogin || strings.Trim(login[0], base64Alphabet) != "":
 		e := fail(codeNoResponse, nil)
 		e.RetryURL = a.LoginURL("")
 		a.refuse(w, r, e)
@@ -215,11 +218,15 @@ func (a *Auth) resume(r *http.Request, p response) (o outcome) {
 	l := a.newLogin(r, p)
 	defer func() { o.lines = append(o.lines, a.dropSuspended(p.name)...) }()
 	defer l.conclude(&o)
+	l.id, l.answered = p.suspended.id, p.suspended.at
+	if _, _, ended := a.live.newer(l.id, 0, l.began); ended { // it was made before, and logged out
+		return outcome{err: fail(codeTransactionSpent, errSpent)}
+	}
 	resp, err := a.client.ParseAuthResponse(p.suspended.response)
 	if err != nil {
 		return l.refused(err)
 	}
-	l.answered, l.first = p.suspended.at, resp.IDToken()
+	l.first = resp.IDToken()
 	i := identity{values: p.suspended.values}
 	l.hook = &Login{
 		Request: l.request, IDToken: l.first, FrontChannel: l.first != nil, ReturnTo: l.t.returnTo,

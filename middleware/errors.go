@@ -23,6 +23,7 @@ var (
 	ErrLoginRequired = errors.New("middleware: login required")
 	// ErrConsentRequired: the provider gives no token for a target before it has asked the user. The error is a [*Challenge]
 	// too, whose options ask for what the session has and for the target: pass it to [Auth.StepUp], or return it from a check.
+	// It is none for another audience than the one in Config.AuthOptions.Extra: a login has one.
 	ErrConsentRequired = errors.New("middleware: the provider wants to ask the user for this target")
 	// ErrForbidden: a check of [Auth.Require] refused.
 	ErrForbidden = errors.New("middleware: forbidden")

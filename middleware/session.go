@@ -226,10 +226,12 @@ func (t *sessionState) record() *record {
 // adopt makes a newer record this request's, and its cookies those that the first byte brings.
 func (t *sessionState) adopt(rec *record, lines []string) {
 	t.mu.Lock()
-	t.rec = rec
+	if rec.identity.generation >= t.rec.identity.generation { // else another goroutine of this request came with a newer one
+		t.rec = rec
+	}
 	t.mu.Unlock()
 	if t.auth.store.inCookies() {
-		t.commit.queue(lines)
+		t.commit.renewed(rec.identity.generation, lines)
 	}
 }
 

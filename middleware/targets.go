@@ -133,7 +133,11 @@ func (t *sessionState) fetch(ctx context.Context, part *tokenPart, to target, ha
 	if err != nil {
 		return nil, err
 	}
-	return part.target(to.key).oauth2(), nil // renew was satisfied
+	got := part.target(to.key)
+	if got == nil { // it came, and others have taken its place since
+		return nil, rp.ErrUnavailable
+	}
+	return got.oauth2(), nil
 }
 
 // fetchTarget is the renewal that adds a target's access token, or replaces have.
@@ -188,7 +192,12 @@ func (a *Auth) consentRequired(i *identity, to target, err error) error {
 		Resources: union(union(first(a.config.AuthOptions.Resources, a.client.Resources()), i.resources), one(to.Resource)),
 		Scopes:    union(union(first(a.config.AuthOptions.Scopes, a.client.Scopes()), i.scopes), to.Scopes),
 	}
-	if to.Audience != "" {
+	configured := a.config.AuthOptions.Extra["audience"]
+	switch {
+	case to.Audience == "" || slices.Contains(configured, to.Audience):
+	case len(configured) > 0: // a login has one: for this one the main token would be another API's
+		return fmt.Errorf("%w: a login asks for the audience of Config.AuthOptions and for no other: %w", ErrConsentRequired, err)
+	default:
 		o.Extra = map[string][]string{"audience": {to.Audience}}
 	}
 	return fmt.Errorf("%w: %w: %w", ErrConsentRequired, &Challenge{Options: o}, err)
