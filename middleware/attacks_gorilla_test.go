@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/gorilla/sessions"
+
+	"github.com/twofold-auth/twofold/middleware"
 )
 
 // oddStore changes what the real one says from a moment on.
@@ -158,6 +160,46 @@ func TestGorillaStoreThatWrites(t *testing.T) {
 			rep := v.clone().send(formPost("/auth/logout", nil))
 			if rep.StatusCode != http.StatusServiceUnavailable || strings.Contains(rep.Header.Get("Location"), w.op.URL) {
 				t.Errorf("nobody was logged out, and nobody says so: %d %s", rep.StatusCode, rep.code())
+			}
+		})
+	}
+}
+
+// stubbornStore does not do what Save says of a session that ends.
+type stubbornStore struct {
+	sessions.Store
+	err error
+}
+
+func (s stubbornStore) Save(r *http.Request, w http.ResponseWriter, session *sessions.Session) error {
+	if session.Options.MaxAge < 0 {
+		return s.err
+	}
+	return s.Store.Save(r, w, session)
+}
+
+// A store that keeps nothing, something else, or for ever, is found out before the first user comes.
+func TestGorillaStoreThatIsProbed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	says := func(found func(*sessions.Session, error) (*sessions.Session, error)) sessions.Store {
+		return &oddStore{Store: fileStore(t), found: found}
+	}
+	for name, store := range map[string]sessions.Store{
+		"G23_keeps_nothing":                     says(saysNew),
+		"G23_keeps_something_else":              says(saysOther),
+		"G23_keeps_a_part":                      says(saysLess),
+		"G09_deletes_nothing":                   stubbornStore{fileStore(t), nil},
+		"G09_cannot_delete":                     stubbornStore{fileStore(t), errDown},
+		"G23_says_that_it_is_down":              says(saysDown),
+		"G23_says_nothing_and_returns_no_error": says(saysGone),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			auth, err := middleware.New(middleware.Config{Client: w.client, Keys: [][]byte{attackKey("one")}, Name: "t", Now: w.clock.Now, Logger: discard, Store: store})
+			if err == nil {
+				_ = auth.Close()
+				t.Error("accepted")
 			}
 		})
 	}

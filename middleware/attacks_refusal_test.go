@@ -2,6 +2,7 @@ package middleware_test
 
 import (
 	"errors"
+	"net/http"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -109,4 +110,40 @@ func TestI17_frame_and_a_store_that_buries_nothing(t *testing.T) {
 		}
 	}
 	t.Errorf("%+v", rep.events)
+}
+
+// G23: who logs out from a handler of their own, or opens the page that asks, is told that the store is down.
+func TestG23_logout_while_the_store_is_down(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, "server")
+	f.mux.HandleFunc("POST /bye", func(rw http.ResponseWriter, r *http.Request) {
+		if err := f.auth.Logout(rw, r); err != nil {
+			rw.WriteHeader(http.StatusTeapot)
+		}
+	})
+	v := f.visitor()
+	v.login("/auth/login", "alice")
+	f.store.setDown(true, "Delete")
+	if rep := v.clone().send(formPost("/bye", nil)); rep.StatusCode != http.StatusTeapot {
+		t.Errorf("nothing was deleted, and nobody says so: %d", rep.StatusCode)
+	}
+	f.store.setDown(true, "")
+	f.refused(v.clone().open("/auth/logout"), 503, "session_store")
+	f.store.setDown(false)
+	if rep := v.send(formPost("/bye", nil)); rep.StatusCode != http.StatusOK {
+		t.Errorf("afterwards: %d", rep.StatusCode)
+	}
+	f.loggedOut(v)
+}
+
+// A36: a content type that begins well and does not end so.
+func TestA36_content_type_with_half_a_parameter(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for _, ending := range []string{"; charset", "; =utf-8", ";;", "; charset=utf-8; charset"} {
+		a := w.visitor().answer("/auth/login", "")
+		c := a.callback()
+		c.header.Set("Content-Type", "application/x-www-form-urlencoded"+ending)
+		w.refused(a.v.send(c.build()), 415, "content_type")
+	}
 }
