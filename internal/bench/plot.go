@@ -65,7 +65,7 @@ func drawGroup(w *strings.Builder, group []bar, y int) int {
 		if b.ours {
 			fill = "#1f6feb"
 		}
-		fmt.Fprintf(w, `<text x="%d" y="%d" text-anchor="end" fill="#16202f">%s</text>`, barLeft-8, y, html.EscapeString(b.name))
+		fmt.Fprintf(w, `<text x="%d" y="%d" text-anchor="end" fill="#16202f">%s</text>`, barLeft-8, y, html.EscapeString(strings.Trim(b.name, "*")))
 		fmt.Fprintf(w, `<rect x="%d" y="%d" width="%.1f" height="%d" rx="2" fill="%s"/>`, barLeft, y-13, at(b.ratio)-barLeft, barHeight, fill)
 		fmt.Fprintf(w, `<text x="%.1f" y="%d" fill="#16202f">%.2f</text>`+"\n", at(b.ratio)+6, y, b.ratio)
 		if b.limit > 0 {
