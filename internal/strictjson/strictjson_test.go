@@ -50,6 +50,8 @@ var refused = []struct{ name, text string }{
 	{"C24_lone_low_surrogate", `{"a":"\udc00"}`},
 	{"C24_surrogates_in_the_wrong_order", `{"a":"\udc00\ud800"}`},
 	{"C24_high_surrogate_and_a_letter", `{"a":"\ud800\u0041"}`},
+	{"C24_high_surrogate_and_hex_digits_behind_a_letter", `{"a":"\ud800xudc00"}`},
+	{"C24_high_surrogate_and_hex_digits_behind_another_escape", `{"a":"\ud800\ndc00"}`},
 	{"C24_high_surrogate_at_the_end_of_the_text", `{"a":"\ud800`},
 	{"C24_lone_surrogate_in_a_name", `{"\ud800":1}`},
 	{"C24_escaped_NUL", `{"a":"\u0000"}`},
@@ -330,6 +332,8 @@ func TestEqual(t *testing.T) {
 		{`{"a":1,"b":{"c":[]}}`, `{ "b":{"c":[ ]}, "a":1 }`, true},
 		{`{"a":1}`, `{"a":1,"b":1}`, false},
 		{`{"a":1}`, `{"A":1}`, false},
+		{`{"a":1}`, `{"a":2}`, false},
+		{`{"a":{"b":[1]}}`, `{"a":{"b":[2]}}`, false},
 	} {
 		if got := strictjson.Equal(get(t, r.a), get(t, r.b)); got != r.want {
 			t.Errorf("%s and %s: %v", r.a, r.b, got)
@@ -596,6 +600,25 @@ func BenchmarkStandardDecoder(b *testing.B) {
 		var v map[string]json.RawMessage
 		if err := json.NewDecoder(bytes.NewReader(text)).Decode(&v); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+// A tag with a name that encoding/json does not know as one counts for nothing here either.
+func TestTagWithAnOddName(t *testing.T) {
+	t.Parallel()
+	var ours, theirs struct {
+		A int `json:"a'b"` //nolint:staticcheck // that is the point
+	}
+	for _, text := range []string{`{"a'b":1}`, `{"A":1}`} {
+		if err := strictjson.Unmarshal(text, &ours); err != nil {
+			t.Fatal(err)
+		}
+		if err := json.Unmarshal([]byte(text), &theirs); err != nil {
+			t.Fatal(err)
+		}
+		if ours != theirs {
+			t.Errorf("%s: %+v, encoding/json %+v", text, ours, theirs)
 		}
 	}
 }
