@@ -32,6 +32,8 @@ func (r *report) plot() string {
 	for _, group := range r.groups() {
 		y = drawGroup(&b, group, y) + 22
 	}
+	fmt.Fprintf(&b, `<text x="16" y="%d" fill="%s">Dashed: the floor. Red: what we have promised. Shorter is better.</text>`+"\n", y, plotStroke)
+	y += 16
 	return fmt.Sprintf(`<svg xmlns="http://www.w3.org/2000/svg" width="%[1]d" height="%[2]d" viewBox="0 0 %[1]d %[2]d" role="img" font-family="system-ui, sans-serif" font-size="12">
 <title>What Twofold and its peers cost, as multiples of the floor</title>
 <rect width="%[1]d" height="%[2]d" fill="#ffffff"/>
