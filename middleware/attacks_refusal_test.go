@@ -3,12 +3,14 @@ package middleware_test
 import (
 	"errors"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/gorilla/sessions"
 
+	"github.com/twofold-auth/twofold/internal/wire"
 	"github.com/twofold-auth/twofold/middleware"
 	"github.com/twofold-auth/twofold/rp"
 	"github.com/twofold-auth/twofold/rp/optest"
@@ -146,4 +148,52 @@ func TestA36_content_type_with_half_a_parameter(t *testing.T) {
 		c.header.Set("Content-Type", "application/x-www-form-urlencoded"+ending)
 		w.refused(a.v.send(c.build()), 415, "content_type")
 	}
+}
+
+// A37: a query that is longer than any answer is not taken apart.
+func TestA37_query_without_an_end(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	a := w.visitor().answer("/auth/login", "")
+	rep := a.v.open("/auth/callback?state=" + a.form.Get("state") + "&error=" + strings.Repeat("x", 129<<10))
+	w.refused(rep, 400, "body")
+}
+
+// A06: the answer to a login that leads to another one is the same for each copy of the form.
+func TestA06_copies_of_a_form_that_leads_to_another_login(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(s *settings) {
+		s.auth.OnIdentity = func(*middleware.Login) error {
+			return &middleware.Challenge{Options: rp.AuthOptions{EssentialACR: []string{"gold"}}}
+		}
+	})
+	a := w.visitor().answer("/auth/login", "")
+	first, second := a.v.clone().send(a.callback().build()), a.v.clone().send(a.callback().build())
+	to := first.Header.Get("Location")
+	if !strings.HasPrefix(to, w.op.URL+"/authorize?") || second.Header.Get("Location") != to {
+		t.Errorf("%d to %.80s, then %d (%s) to %.80s", first.StatusCode, to, second.StatusCode, second.code(), second.Header.Get("Location"))
+	}
+}
+
+// G24: who can write to the store cuts the tokens off a session.
+func TestG24_session_without_its_tokens(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, "server")
+	v := f.visitor()
+	v.login("/auth/login", "alice")
+	f.loggedIn(v)
+	f.store.mu.Lock()
+	for _, stored := range f.store.sessions {
+		r := wire.NewReader(stored.data, stored.data[0])
+		identity, tokens := r.String(), r.String()
+		if tokens == "" || r.Close() != nil {
+			continue // not a session
+		}
+		cut := wire.NewWriter(stored.data[0], len(stored.data))
+		cut.String(identity)
+		cut.String("")
+		stored.data = cut.Done()
+	}
+	f.store.mu.Unlock()
+	f.loggedOut(v)
 }
