@@ -80,7 +80,7 @@
 // (challenge_unmet) and not sent again for a minute.
 //
 // The session after it has a new ID, as after each login. It keeps the values of Login.Values that the hooks do not
-// replace, and the tokens for other targets if the provider says the same of the authentication as before (acr, amr,
+// replace, and after a login for more consent alone the tokens for other targets, if the provider says the same (acr, amr,
 // auth_time). If another user comes back it is a new session, which has nothing of the old one.
 //
 // # Pages that run in the browser
