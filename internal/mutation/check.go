@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,8 +19,18 @@ import (
 	"time"
 )
 
-// check breaks each place and returns those that no test noticed, in their order.
-func (p *plan) check(ctx context.Context, out io.Writer, o options) ([]place, error) {
+// chosen returns the numbers of the places whose names match.
+func (p *plan) chosen(match *regexp.Regexp) (numbers []int) {
+	for i, at := range p.places {
+		if match.MatchString(at.name) {
+			numbers = append(numbers, i)
+		}
+	}
+	return numbers
+}
+
+// check breaks each chosen place and returns those that no test noticed, in their order.
+func (p *plan) check(ctx context.Context, out io.Writer, chosen []int, o options) ([]place, error) {
 	work, err := os.MkdirTemp("", "mutation")
 	if err != nil {
 		return nil, err
@@ -54,7 +65,7 @@ func (p *plan) check(ctx context.Context, out io.Writer, o options) ([]place, er
 			}
 		})
 	}
-	for i := range p.places {
+	for _, i := range chosen {
 		turns <- i
 	}
 	close(turns)

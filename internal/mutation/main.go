@@ -1,7 +1,7 @@
 // Command mutation breaks, one at a time, every place where a package refuses something, runs the tests that come by
 // there, and lists the places that no test missed.
 //
-//	go run ./internal/mutation [-timeout 2m] [-parallel 2] [-files name.go,…] [-list] ./verify ./rp ./middleware
+//	go run ./internal/mutation [-timeout 2m] [-parallel 2] [-files name.go,…] [-match regexp] [-list] ./verify ./rp ./middleware
 //
 // A place is an if or a case whose body returns an error, false or a refusal, or a part of such a condition between two
 // || (broken: never true), a part of a returned condition between two && (broken: always true), or a return of another
@@ -21,6 +21,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"strings"
 	"time"
 )
@@ -37,7 +38,8 @@ var explainedText string
 type options struct {
 	timeout  time.Duration
 	parallel int
-	files    []string // base names; none: all
+	files    []string       // base names; none: all
+	match    *regexp.Regexp // of places' names
 	list     bool
 }
 
@@ -48,11 +50,13 @@ func main() {
 	flag.DurationVar(&o.timeout, "timeout", 2*time.Minute, "a test run that takes longer has noticed")
 	flag.IntVar(&o.parallel, "parallel", 1, "how many places are broken at the same time")
 	files := flag.String("files", "", "only the places of these files, with commas between them")
+	match := flag.String("match", "", "only the places whose names, as in explained.txt, match this expression")
 	flag.BoolVar(&o.list, "list", false, "only list the places")
 	flag.Parse()
 	if *files != "" {
 		o.files = strings.Split(*files, ",")
 	}
+	o.match = regexp.MustCompile(*match)
 	if err := run(context.Background(), os.Stdout, flag.Args(), o); err != nil {
 		fmt.Fprintln(os.Stderr, "mutation:", err)
 		os.Exit(1)
@@ -67,14 +71,15 @@ func run(ctx context.Context, out io.Writer, packages []string, o options) error
 		if err != nil {
 			return err
 		}
-		say(out, "%s: %d places\n", dir, len(p.places))
+		chosen := p.chosen(o.match)
+		say(out, "%s: %d places\n", dir, len(chosen))
 		if o.list {
-			for i, at := range p.places {
-				say(out, "%4d %s\n", i+1, at.where)
+			for _, i := range chosen {
+				say(out, "%4d %s\n", i+1, p.places[i].where)
 			}
 			continue
 		}
-		survivors, err := p.check(ctx, out, o)
+		survivors, err := p.check(ctx, out, chosen, o)
 		if err != nil {
 			return err
 		}
@@ -87,7 +92,7 @@ func run(ctx context.Context, out io.Writer, packages []string, o options) error
 		}
 		left += len(survivors) - behind
 		say(out, "%s: %d places, %d noticed, %d explained, %d not noticed\n",
-			dir, len(p.places), len(p.places)-len(survivors), behind, len(survivors)-behind)
+			dir, len(chosen), len(chosen)-len(survivors), behind, len(survivors)-behind)
 	}
 	if left > 0 {
 		return fmt.Errorf("%d %w", left, errSurvivors)
