@@ -40,8 +40,10 @@ func (a *Auth) RequireTokens(next http.Handler) http.Handler {
 			a.withoutTokens(w, r, s, err)
 			return
 		}
-		if now := s.state.record(); now != before {
-			s.fill(a, &now.identity) // the second ID Token may say more than the first
+		if now := s.state.record(); now != before { // the second ID Token may say more than the first
+			fresh := &Session{state: s.state} // of s others may be reading
+			fresh.fill(a, &now.identity)
+			r = r.WithContext(&sessionContext{r.Context(), fresh}) //nolint:contextcheck // it wraps the request's
 		}
 		next.ServeHTTP(w, r)
 	})

@@ -65,6 +65,9 @@ func (a *Auth) newest(rec *record) *record {
 		return nil
 	}
 	if next, _, _ := a.live.newer(rec.identity.id, rec.identity.generation, a.config.Now()); next != nil {
+		rec = next
+	}
+	if next := a.live.unsaved(rec.identity.id, rec.identity.generation); next != nil {
 		return next
 	}
 	return rec
