@@ -28,7 +28,8 @@ type Login struct {
 	// Exchange says whether the code is spent; OnIdentity may change it if FrontChannel is true.
 	Exchange ExchangeMode
 	// Values stay in the session, see [Session.Value]: the app's own user ID, say. At most 512 bytes as JSON. A hook
-	// may fill it; it is never nil.
+	// may fill it; it is never nil. A step-up keeps those of the session before that the hooks do not set anew: a hook
+	// that gives a role to some users sets it to "" for the others.
 	Values map[string]string
 }
 
