@@ -198,7 +198,9 @@ func (l *liveSessions) land(id string, f *flight, next *record, lines []string, 
 			err = ErrNoSession
 		}
 	case next != nil && errors.Is(err, errStore):
-		e.unsaved, e.keep = next, now.Add(unsavedFor)
+		if f.kind != renewGrant { // which only takes: the session still has what it had
+			e.unsaved, e.keep = next, now.Add(unsavedFor)
+		}
 		next = nil
 	case next != nil:
 		e.next, e.lines, e.until, e.keep = next, lines, now.Add(successorFor), now.Add(successorFor)
