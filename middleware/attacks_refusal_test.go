@@ -3,6 +3,8 @@ package middleware_test
 import (
 	"errors"
 	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -196,4 +198,107 @@ func TestG24_session_without_its_tokens(t *testing.T) {
 	}
 	f.store.mu.Unlock()
 	f.loggedOut(v)
+}
+
+// Only who was denied by the provider itself may want another account: nobody else's mistake is the account's.
+func TestAnotherAccountIsOfferedToTheDeniedAlone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for code, want := range map[string]bool{"access_denied": true, "server_error": false} {
+		a := w.visitor().begin("/private")
+		a.form = url.Values{"error": {code}, "state": {a.to.Query().Get("state")}}
+		if got := strings.Contains(a.post().body, "Use another account"); got != want {
+			t.Errorf("%s: offered %v", code, got)
+		}
+	}
+	w.op.Fault(func(a *optest.Answer) {
+		if a.Endpoint == "/oauth/token" {
+			a.Status, a.JSON = http.StatusBadRequest, map[string]any{"error": "access_denied"}
+		}
+	})
+	if strings.Contains(w.visitor().answer("/private", "").post().body, "Use another account") {
+		t.Error("offered for what the token endpoint said of the client")
+	}
+}
+
+// A04: a login that went on is not repeated when its marker is over.
+func TestA04_continuation_after_its_time(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.mux.Handle("/more", w.auth.Require(func(*http.Request, *middleware.Session) error {
+		return &middleware.Challenge{Options: rp.AuthOptions{LoginHint: "more"}}
+	}, http.NotFoundHandler()))
+	v := w.visitor()
+	v.login("/auth/login", "alice")
+	to := v.send(v.answer("/more", "alice").callback().build()).Header.Get("Location")
+	for _, row := range []struct {
+		after time.Duration
+		good  bool
+	}{{0, true}, {30 * time.Second, true}, {time.Hour, false}} {
+		w.clock.add(row.after)
+		rep := v.clone().send(continuation(to))
+		if row.after == 0 {
+			v.keep(rep)
+		}
+		if (rep.StatusCode == http.StatusSeeOther) != row.good {
+			t.Errorf("after %v: %d %s", row.after, rep.StatusCode, rep.code())
+		}
+	}
+}
+
+// E14: what an API rejects is renewed, but not a token that has just come.
+func TestE14_api_that_rejects_every_token(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	var calls atomic.Int64
+	api := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+		calls.Add(1)
+		rw.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
+		rw.WriteHeader(http.StatusUnauthorized)
+	}))
+	t.Cleanup(api.Close)
+	w.page = func(rw http.ResponseWriter, r *http.Request) {
+		req, err := http.NewRequestWithContext(r.Context(), http.MethodGet, api.URL, http.NoBody)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		resp, err := (&http.Client{Transport: w.auth.Transport(nil, api.URL)}).Do(req)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		_ = resp.Body.Close()
+		rw.WriteHeader(resp.StatusCode)
+	}
+	v := w.visitor()
+	v.login("/auth/login", "alice")
+	for _, row := range []struct {
+		after     time.Duration
+		calls     int64
+		refreshes int
+	}{{time.Minute, 2, 1}, {0, 3, 1}, {29 * time.Second, 4, 1}, {2 * time.Second, 6, 2}} {
+		w.clock.add(row.after)
+		if rep := v.open("/tokens"); rep.StatusCode != http.StatusUnauthorized {
+			t.Errorf("%d %s", rep.StatusCode, rep.code())
+		}
+		if calls.Load() != row.calls || w.refreshes() != row.refreshes {
+			t.Errorf("after %v: %d calls and %d refreshes, want %d and %d", row.after, calls.Load(), w.refreshes(), row.calls, row.refreshes)
+		}
+	}
+}
+
+// X53: two checks that want different essential values can never both be satisfied: nobody is sent round for that.
+func TestChallengesThatContradictEachOther(t *testing.T) {
+	t.Parallel()
+	wants := func(acr string) middleware.Check {
+		return func(*http.Request, *middleware.Session) error {
+			return &middleware.Challenge{Options: rp.AuthOptions{EssentialACR: []string{acr}}}
+		}
+	}
+	s := middleware.NewSession(map[string]any{"sub": "alice"}, nil)
+	err := middleware.All(wants("gold"), wants("silver"))(navigation("/private"), s)
+	if challenge, is := errors.AsType[*middleware.Challenge](err); err == nil || is {
+		t.Errorf("%v, %+v", err, challenge)
+	}
 }
