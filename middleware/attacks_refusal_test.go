@@ -1,6 +1,7 @@
 package middleware_test
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/gorilla/sessions"
+	"golang.org/x/oauth2"
 
 	"github.com/twofold-auth/twofold/internal/wire"
 	"github.com/twofold-auth/twofold/middleware"
@@ -300,5 +302,23 @@ func TestChallengesThatContradictEachOther(t *testing.T) {
 	err := middleware.All(wants("gold"), wants("silver"))(navigation("/private"), s)
 	if challenge, is := errors.AsType[*middleware.Challenge](err); err == nil || is {
 		t.Errorf("%v, %+v", err, challenge)
+	}
+}
+
+// A session of NewSession has nothing to ask a provider with, and asks none.
+func TestTestSessionAsksNobody(t *testing.T) {
+	t.Parallel()
+	type renewer interface {
+		Renew(context.Context, *oauth2.Token) (*oauth2.Token, error)
+	}
+	s := middleware.NewSession(map[string]any{"sub": "alice"}, &oauth2.Token{AccessToken: "a"})
+	ctx := middleware.NewContext(t.Context(), s)
+	_, userInfo := s.UserInfo(ctx)
+	_, main := s.For(rp.Target{}).(renewer).Renew(ctx, &oauth2.Token{AccessToken: "a"})
+	_, target := s.For(rp.Target{Resource: site}).(renewer).Renew(ctx, &oauth2.Token{AccessToken: "a"})
+	for name, err := range map[string]error{"Refresh": s.Refresh(ctx), "UserInfo": userInfo, "Renew": main, "Renew of a target": target} {
+		if !errors.Is(err, middleware.ErrNoTokens) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
