@@ -134,7 +134,7 @@ func TestFieldsThatNobodyWrote(t *testing.T) {
 		"G07_control_request":      {p.request(good), nil},
 		"G07_control_answer":       {p.response(good, "code", ""), nil},
 		"G07_control_tokens":       {p.tokens("access", []byte{1}, []byte(`{"sid":"1"}`)), nil},
-		"G07_state_empty":          {p.request(with(func(q *writtenRequest) { q.state = "" })), rp.ErrFormat},
+		"G07_state_empty":          {p.request(with(func(q *writtenRequest) { q.state, q.expect = "", nil })), rp.ErrFormat},
 		"G07_ID_Token_no_token":    {p.response(good, "code", "no token"), rp.ErrFormat},
 		"G07_access_token_empty":   {p.tokens("", []byte{1}, nil), rp.ErrFormat},
 		"G07_no_ID_Token":          {p.tokens("access", nil, nil), rp.ErrFormat},
