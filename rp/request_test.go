@@ -120,7 +120,7 @@ func TestOptionsThatCannotBeSent(t *testing.T) {
 		"acr twice":                           {Claims: json.RawMessage(`{"id_token":{"acr":null}}`), EssentialACR: []string{"x"}},
 		"a hint that is no token":             {IDTokenHint: "hint"},
 		"a hint without sub":                  {IDTokenHint: "e30.e30.c2ln"},
-		"a hint whose payload goes on":        {IDTokenHint: hint(`{"sub":"a"}`) + "!.c2ln"},
+		"a hint whose payload goes on":        {IDTokenHint: hint(`{"sub":"ab"}`) + "!.c2ln"},
 		"a hint whose sub is a number":        {IDTokenHint: hint(`{"sub":7}`) + ".c2ln"},
 		"a hint whose sub is empty":           {IDTokenHint: hint(`{"sub":""}`) + ".c2ln"},
 		"an empty acr among good ones":        {ACRValues: []string{"a", ""}},
