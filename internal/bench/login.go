@@ -43,7 +43,7 @@ func loginSection(ctx context.Context, o options, r *report) error {
 	s := make(samples, len(parties))
 	n := o.pick(12, 60)
 	b := newDriver()
-	for round := range o.rounds() + 1 {
+	for round := range o.longRounds() + 1 {
 		for i := range parties {
 			i = (i + round) % len(parties)
 			used, err := b.logins(ctx, parties[i].child, n)

@@ -20,21 +20,19 @@ type options struct {
 	svg    string
 }
 
-// rounds is how often each contender is measured.
-func (o options) rounds() int {
-	if o.quick {
-		return 11
-	}
-	return 25
-}
+// rounds is how often each contender is measured by compare.
+func (o options) rounds() int { return o.pick(25, 101) }
 
-// slice is how long one measurement of one contender takes.
-func (o options) slice() time.Duration {
-	if o.quick {
-		return 5 * time.Millisecond
-	}
-	return 20 * time.Millisecond
-}
+// longRounds is the same where a round takes whole requests or logins.
+func (o options) longRounds() int { return o.pick(11, 25) }
+
+// slices are how long one measurement of one contender takes.
+const (
+	// shortSlice is for what takes many microseconds: floor and contender are measured in the same moment of the machine.
+	shortSlice = 4 * time.Millisecond
+	// longSlice is for what takes few: garbage is collected some times in each, not just now and then.
+	longSlice = 20 * time.Millisecond
+)
 
 // pick returns quick or full, whichever applies.
 func (o options) pick(quick, full int) int {

@@ -39,11 +39,16 @@ func wallTime() time.Duration { return time.Since(processStart) }
 
 // compare measures all contenders in each round, beginning with another one each time.
 func compare(o options, clock func() time.Duration, list ...contender) samples {
+	return compareFor(o, clock, shortSlice, list...)
+}
+
+// compareFor is compare with slices of another length.
+func compareFor(o options, clock func() time.Duration, slice time.Duration, list ...contender) samples {
 	out := make(samples, len(list))
 	counts := make([]int, len(list))
 	for i, c := range list {
 		out[i].name = c.name
-		counts[i] = calibrate(c.run, o.slice())
+		counts[i] = calibrate(c.run, slice)
 		out[i].allocs, out[i].bytes = allocations(c.run)
 	}
 	for round := range o.rounds() {

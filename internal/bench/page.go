@@ -61,7 +61,7 @@ func pageSection(ctx context.Context, o options, r *report) error {
 	}
 	rate, cpu := make(samples, len(pages)), make(samples, len(pages))
 	n := o.pick(400, 3000)
-	for round := range o.rounds() + 1 {
+	for round := range o.longRounds() + 1 {
 		for i := range pages {
 			i = (i + round) % len(pages)
 			took, used, err := pages[i].load(n)

@@ -54,7 +54,7 @@ func sessionSection(ctx context.Context, o options, r *report) error {
 	if err != nil {
 		return err
 	}
-	s := compare(o, cpuTime, append(list, peers...)...)
+	s := compareFor(o, cpuTime, longSlice, append(list, peers...)...)
 	rows := make([][]string, 0, len(s))
 	for _, c := range s {
 		rows = append(rows, sessionRow(r, s, c, size[c.name]))

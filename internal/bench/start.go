@@ -43,7 +43,7 @@ func startSection(ctx context.Context, o options, r *report) error {
 	if err != nil {
 		return err
 	}
-	s := compare(o, cpuTime, append(list, peers...)...)
+	s := compareFor(o, cpuTime, longSlice, append(list, peers...)...)
 	floor := s.named(nameFloor)
 	const group = "Starting a login (× the floor)"
 	rows := make([][]string, 0, len(s))
