@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gorilla/sessions"
+
 	"github.com/twofold-auth/twofold/middleware"
 	"github.com/twofold-auth/twofold/rp"
 	"github.com/twofold-auth/twofold/rp/optest"
@@ -402,6 +404,20 @@ func TestWhichIDToken(t *testing.T) {
 		v.login("/auth/login", "alice")
 		v.open("/private")
 	})
+}
+
+// A list beside a store that keeps no sessions for us is nobody's.
+func TestListWithoutAStore(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(s *settings) {
+		s.auth.Store = struct {
+			sessions.Store
+			middleware.SessionLister
+		}{fileStore(t), newFleetStore(s.auth.Now)}
+	})
+	if infos, err := w.auth.Sessions(t.Context(), w.client.Issuer(), "alice"); !errors.Is(err, rp.ErrUnsupported) {
+		t.Errorf("%v, %v", infos, err)
+	}
 }
 
 func TestG24_identity_that_is_none(t *testing.T) {
