@@ -275,6 +275,12 @@ func (m *memory) free(key, owner string) {
 	}
 }
 
+func (m *memory) owns(key, owner string) bool {
+	m.server.mu.Lock()
+	defer m.server.mu.Unlock()
+	return m.owners[m.key(key)] == owner
+}
+
 func (m *memory) Lock(ctx context.Context, key string, lease time.Duration) (func(), error) {
 	if lease <= 0 {
 		return nil, errors.New("memory: no lease")
@@ -306,7 +312,7 @@ func (m *memory) Lock(ctx context.Context, key string, lease time.Duration) (fun
 				m.free(key, owner)
 				return
 			case <-tick.C:
-				if m.fault == "renewal" || m.fault == "ctx" && ctx.Err() != nil {
+				if m.fault == "renewal" || m.fault == "ctx" && ctx.Err() != nil || m.fault == "free" && !m.owns(key, owner) {
 					continue
 				}
 				_, _ = m.take(context.Background(), key, owner, lease)
