@@ -79,14 +79,11 @@ func (a *Auth) moveTo(id string, moved *bool) renewal {
 		if err := a.server.putGrant(ctx, id, g); err != nil {
 			return nil, err
 		}
-		next, part := *rec, *rec.part
-		next.identity.generation++
-		part.generation = next.identity.generation
+		part := *rec.part
 		part.parsed = rec.part.parsed.WithoutRefreshToken()
 		part.tokens = part.parsed.Bytes()
-		next.part = &part
 		*moved = true
-		return &next, nil
+		return rec.successor(&part), nil
 	}}
 }
 

@@ -527,12 +527,9 @@ func (a *Auth) askUserInfo() renewal {
 		if err != nil {
 			return nil, err
 		}
-		next, part := *rec, *rec.part
-		next.identity.generation++
-		part.generation = next.identity.generation
+		part := *rec.part
 		part.userInfo = info.Bytes()
-		next.part = &part
-		return &next, nil
+		return rec.successor(&part), nil
 	}}
 }
 
