@@ -12,6 +12,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/twofold-auth/twofold/internal/bubble"
 	"github.com/twofold-auth/twofold/middleware"
 )
 
@@ -216,7 +217,7 @@ func TestTheHandlersOwnCookieWins(t *testing.T) {
 // The first byte waits for a renewal that has begun: its cookies would be lost otherwise.
 func TestTheFirstByteWaitsForARenewal(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		rec := httptest.NewRecorder()
 		w, reserve, _ := middleware.CommitWriter(rec)
 		release, ok := reserve()

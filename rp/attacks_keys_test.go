@@ -16,6 +16,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/twofold-auth/twofold/internal/bubble"
 	"github.com/twofold-auth/twofold/rp"
 	"github.com/twofold-auth/twofold/rp/optest"
 	"github.com/twofold-auth/twofold/verify"
@@ -57,7 +58,7 @@ func (w *world) verifies() error {
 func TestUnknownKidFlood(t *testing.T) {
 	t.Parallel()
 	t.Run("F11_ten_thousand_at_once", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			w := newWorld(t, unwatched)
 			w.must(w.verifies())
 			q := w.request(rp.AuthOptions{})
@@ -77,7 +78,7 @@ func TestUnknownKidFlood(t *testing.T) {
 		})
 	})
 	t.Run("F11_for_five_minutes", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			w := newWorld(t, unwatched)
 			w.lie(pathKeys, func(a *optest.Answer) { a.HTTPHeader.Set("Cache-Control", "max-age=86400") })
 			w.must(w.verifies())
@@ -106,7 +107,7 @@ func TestUnknownKidFlood(t *testing.T) {
 		})
 	})
 	t.Run("F11_rotation_in_the_middle_of_a_flood", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			w := newWorld(t, nil)
 			w.must(w.verifies())
 			q := w.request(rp.AuthOptions{})
@@ -121,7 +122,7 @@ func TestUnknownKidFlood(t *testing.T) {
 		})
 	})
 	t.Run("F11_the_same_kid_spends_one_token", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			w := newWorld(t, nil)
 			w.must(w.verifies())
 			q := w.request(rp.AuthOptions{})
@@ -138,7 +139,7 @@ func TestUnknownKidFlood(t *testing.T) {
 		})
 	})
 	t.Run("F11_while_the_provider_hangs", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			w := newWorld(t, nil)
 			w.must(w.verifies())
 			q := w.request(rp.AuthOptions{})
@@ -174,7 +175,7 @@ func TestUnknownKidFlood(t *testing.T) {
 func TestRotation(t *testing.T) {
 	t.Parallel()
 	t.Run("F10_new_kid_and_a_second_one_seconds_later", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			w := newWorld(t, nil)
 			w.must(w.verifies())
 			for n := range 3 {
@@ -190,7 +191,7 @@ func TestRotation(t *testing.T) {
 		})
 	})
 	t.Run("F10_while_an_older_set_is_on_its_way", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			w := newWorld(t, nil)
 			w.must(w.verifies())
 			q := w.request(rp.AuthOptions{})
@@ -224,7 +225,7 @@ func TestRotation(t *testing.T) {
 		w.calls(pathKeys, 2)
 	})
 	t.Run("F12_same_kid_new_key", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			w := newWorld(t, nil)
 			kid := w.op.KeyID("RS256")
 			w.op.Fault(func(a *optest.Answer) {
@@ -249,7 +250,7 @@ func TestRotation(t *testing.T) {
 		})
 	})
 	t.Run("F13_withdrawn_key", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			w := newWorld(t, nil)
 			w.must(w.verifies())
 			old, header := w.op.Key("RS256"), fmt.Sprintf(`{"alg":"RS256","kid":%q}`, w.op.KeyID("RS256"))
@@ -264,7 +265,7 @@ func TestRotation(t *testing.T) {
 		})
 	})
 	t.Run("F13_withdrawn_key_and_no_other_login", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			w := newWorld(t, nil)
 			w.lie(pathKeys, func(a *optest.Answer) { a.HTTPHeader.Set("Cache-Control", "max-age=315360000") })
 			w.must(w.verifies())
@@ -276,7 +277,7 @@ func TestRotation(t *testing.T) {
 		})
 	})
 	t.Run("F09_F13_withdrawn_key_in_an_outage", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			w := newWorld(t, nil)
 			w.must(w.verifies())
 			w.lie(pathKeys, status(503))
@@ -294,7 +295,7 @@ func TestRotation(t *testing.T) {
 // F09, E17: while the provider is down and the copies are due, each request would like to renew them: few do.
 func TestNoStormInAnOutage(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		w := newWorld(t, nil)
 		q := w.request(rp.AuthOptions{})
 		p := w.answer(q)
@@ -451,7 +452,7 @@ func jwkOf(t *testing.T, h *optest.Handler) map[string]any {
 // F16: a thousand logins that are the first share one fetch, and whoever leaves spoils it for nobody.
 func TestFirstFetchIsShared(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		w := newWorld(t, nil)
 		w.lie(pathKeys, func(a *optest.Answer) { a.Delay = time.Second })
 		q := w.request(rp.AuthOptions{})
@@ -496,7 +497,7 @@ func TestFreshnessIsClamped(t *testing.T) {
 		"F17_nonsense":  {"max-age=;;,=,\"", 4 * time.Minute, 25 * time.Hour},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				w := newWorld(t, nil)
 				w.lie(pathKeys, func(a *optest.Answer) { a.HTTPHeader.Set("Cache-Control", row.header) })
 				w.must(w.verifies())
@@ -516,7 +517,7 @@ func TestFreshnessIsClamped(t *testing.T) {
 // X27: keys that cannot be had are no verdict about a token: the same answer passes later, and costs no code.
 func TestNoKeysIsNoVerdict(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		w := newWorld(t, nil)
 		q := w.request(rp.AuthOptions{})
 		p := w.answer(q)
@@ -563,7 +564,7 @@ func TestRotationUnderLoad(t *testing.T) {
 // X29: Close ends everything, in the middle of everything, and a closed client says so.
 func TestCloseUnderLoad(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		w := newWorld(t, lazy)
 		w.lie(pathKeys, func(a *optest.Answer) { a.Delay = -1 })
 		q := w.request(rp.AuthOptions{})

@@ -7,9 +7,9 @@ import (
 	"net/url"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
+	"github.com/twofold-auth/twofold/internal/bubble"
 	"github.com/twofold-auth/twofold/rp"
 	"github.com/twofold-auth/twofold/rp/optest"
 	"github.com/twofold-auth/twofold/verify"
@@ -232,7 +232,7 @@ func TestRevokeRows(t *testing.T) {
 func TestI23_revocation_takes_bounded_time(t *testing.T) {
 	t.Parallel()
 	hangs := func(a *optest.Answer) { a.Delay = -1 }
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		w := newWorld(t, nil)
 		tokens := w.tokens(rp.AuthOptions{})
 		w.lie(pathRevoke, hangs)
@@ -265,7 +265,7 @@ func TestRevokeWhatIsThere(t *testing.T) {
 	})
 	t.Run("access_token_has_expired", func(t *testing.T) {
 		t.Parallel()
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			w := newWorld(t, func(s *setting) { s.op.AccessTokenLifetime = time.Minute })
 			tokens := w.tokens(rp.AuthOptions{})
 			pass(time.Minute)

@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/twofold-auth/twofold/internal/bubble"
 	"github.com/twofold-auth/twofold/rp"
 	"github.com/twofold-auth/twofold/rp/optest"
 	"github.com/twofold-auth/twofold/verify"
@@ -156,7 +157,7 @@ func TestUnadvertisedIsAWarning(t *testing.T) {
 // F08: the app starts although the provider is down, says so while it is, and heals by itself; at start New fails.
 func TestProviderIsDownAtStart(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		w := newWorld(t, lazy)
 		w.op.Fault(status(503))
 		for range 60 { // an impatient minute
@@ -179,7 +180,7 @@ func TestProviderIsDownAtStart(t *testing.T) {
 	})
 	t.Run("F08_slow_at_start", func(t *testing.T) {
 		for name, h := range map[string]http.HandlerFunc{"drip": drip, "stall": stall} {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				w := newWorld(t, lazy)
 				w.lie(pathMeta, web(h))
 				start := time.Now()
@@ -215,7 +216,7 @@ func TestProviderIsDownLater(t *testing.T) {
 		"F09_stalls":         web(stall),
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				w := newWorld(t, nil)
 				_ = w.tokens(rp.AuthOptions{})
 				w.lie(pathMeta, lie)
@@ -230,7 +231,7 @@ func TestProviderIsDownLater(t *testing.T) {
 		})
 	}
 	t.Run("F09_a_good_change_is_followed", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			w := newWorld(t, nil)
 			w.lie(pathMeta, member("end_session_endpoint", opIssuer+"/elsewhere"))
 			pass(25 * time.Hour)

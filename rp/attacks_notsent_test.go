@@ -11,9 +11,9 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
+	"github.com/twofold-auth/twofold/internal/bubble"
 	"github.com/twofold-auth/twofold/rp"
 	"github.com/twofold-auth/twofold/rp/optest"
 )
@@ -231,7 +231,7 @@ func TestD02_a_key_that_cannot_sign_spends_no_code(t *testing.T) {
 
 func TestD01_time_is_over_before_there_is_a_connection(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		w, f := newFate(t)
 		a := w.verified(rp.AuthOptions{})
 		f.decide(func(r *http.Request, _ http.RoundTripper) (*http.Response, error) {

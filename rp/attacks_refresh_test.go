@@ -8,9 +8,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
+	"github.com/twofold-auth/twofold/internal/bubble"
 	"github.com/twofold-auth/twofold/rp"
 	"github.com/twofold-auth/twofold/rp/optest"
 	"github.com/twofold-auth/twofold/verify"
@@ -180,7 +180,7 @@ func TestRotatedRefreshToken(t *testing.T) {
 // E09: an outage costs one attempt each, in bounded time, and the same tokens work after it.
 func TestRefreshThroughAnOutage(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		w := newWorld(t, nil)
 		tokens := w.tokens(rp.AuthOptions{})
 		w.lie(pathToken, func(a *optest.Answer) { a.Delay = -1 })
@@ -324,7 +324,7 @@ func TestSealedTokensAreOpenedOnce(t *testing.T) {
 // session are merged in package middleware.)
 func TestCancelStorm(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		w := newWorld(t, func(s *setting) { s.rp.Discovery = rp.Lazy })
 		w.op.Fault(func(a *optest.Answer) { a.Delay = 2 * time.Second })
 		var running sync.WaitGroup
@@ -466,7 +466,7 @@ func TestUserInfoThatMisbehaves(t *testing.T) {
 		"D43_endless": {endless, rp.ErrUserInfo}, "D43_bomb": {bomb, rp.ErrUserInfo},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				w := newWorld(t, nil)
 				tokens := w.tokens(rp.AuthOptions{})
 				w.lie("/userinfo", func(a *optest.Answer) { a.Respond = row.lie })

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/oauth2"
 
+	"github.com/twofold-auth/twofold/internal/bubble"
 	"github.com/twofold-auth/twofold/rp"
 	"github.com/twofold-auth/twofold/rp/optest"
 	"github.com/twofold-auth/twofold/verify"
@@ -78,7 +79,7 @@ func (k *kept) load() *rp.RefreshSource {
 func keeping(t *testing.T, name string, set func(*setting), run func(t *testing.T, k *kept)) {
 	t.Run(name, func(t *testing.T) {
 		t.Parallel()
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			k := &kept{world: newWorld(t, func(s *setting) {
 				s.rp.Resources = []string{"https://a.example/", "https://b.example/"}
 				if set != nil {

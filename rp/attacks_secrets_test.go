@@ -7,10 +7,10 @@ import (
 	"reflect"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 	"unicode"
 
+	"github.com/twofold-auth/twofold/internal/bubble"
 	"github.com/twofold-auth/twofold/rp"
 	"github.com/twofold-auth/twofold/rp/optest"
 )
@@ -134,7 +134,7 @@ func TestHTTPClientTimeouts(t *testing.T) {
 		"K07_none": {0, 10 * time.Second}, "K07_negative": {-1, 10 * time.Second}, "K07_two_seconds": {2 * time.Second, 2 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				w := newWorld(t, func(s *setting) {
 					s.rp.Discovery, s.rp.HTTPClient.Timeout = rp.Lazy, row.given
 				})

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/oauth2"
 
+	"github.com/twofold-auth/twofold/internal/bubble"
 	"github.com/twofold-auth/twofold/rp"
 	"github.com/twofold-auth/twofold/rp/optest"
 )
@@ -26,7 +27,7 @@ const hour = time.Hour
 func credentials(t *testing.T, name string, set func(*setting), run func(t *testing.T, w *world, source rp.TokenSource)) {
 	t.Run(name, func(t *testing.T) {
 		t.Parallel()
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			w := newWorld(t, set)
 			run(t, w, w.client.ClientCredentials(rp.Target{Resource: nextAPI}))
 		})

@@ -12,9 +12,9 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
+	"github.com/twofold-auth/twofold/internal/bubble"
 	"github.com/twofold-auth/twofold/rp"
 	"github.com/twofold-auth/twofold/rp/optest"
 	"github.com/twofold-auth/twofold/verify"
@@ -592,7 +592,7 @@ func TestTokenEndpointThatMisbehaves(t *testing.T) {
 		{"D06_gzip_bomb", func(a *optest.Answer) { a.Respond = bomb }, rp.ErrTokenResponse, 0},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				w := newWorld(t, nil)
 				a := w.verified(rp.AuthOptions{})
 				w.lie(pathToken, row.lie)
@@ -610,7 +610,7 @@ func TestTokenEndpointThatMisbehaves(t *testing.T) {
 		})
 	}
 	t.Run("D45_the_browser_goes_away", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			w := newWorld(t, nil)
 			a := w.verified(rp.AuthOptions{})
 			w.lie(pathToken, func(a *optest.Answer) { a.Delay = 3 * time.Second })
@@ -625,7 +625,7 @@ func TestTokenEndpointThatMisbehaves(t *testing.T) {
 		})
 	})
 	t.Run("D01_the_callers_deadline_is_earlier", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			w := newWorld(t, nil)
 			a := w.verified(rp.AuthOptions{})
 			w.lie(pathToken, func(a *optest.Answer) { a.Delay = -1 })

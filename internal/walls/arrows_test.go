@@ -27,6 +27,7 @@ var rooms = map[string][]string{
 	"middleware/internal/lease":      {},
 	"middleware/internal/websession": {module + "/middleware", module + "/internal/seal", "github.com/gorilla/sessions"},
 	"internal/servertest":            {},
+	"internal/bubble":                {},
 	"internal/canary":                {},
 	"rp":                             {module + "/verify", module + "/internal/...", "github.com/coreos/go-oidc/v3/oidc", "github.com/go-jose/go-jose/v4", "golang.org/x/oauth2"},
 }

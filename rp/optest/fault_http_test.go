@@ -12,9 +12,9 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"testing/synctest"
 	"time"
 
+	"github.com/twofold-auth/twofold/internal/bubble"
 	"github.com/twofold-auth/twofold/rp/optest"
 )
 
@@ -117,7 +117,7 @@ func TestNoAnswer(t *testing.T) {
 
 func TestDelay(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		h := optest.NewHandler("http://localhost", optest.Config{Algorithm: "EdDSA"})
 		h.Fault(func(a *optest.Answer) { a.Delay = time.Minute })
 		recorder, start := httptest.NewRecorder(), time.Now()

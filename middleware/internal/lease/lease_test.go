@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/twofold-auth/twofold/internal/bubble"
 	"github.com/twofold-auth/twofold/middleware/internal/lease"
 )
 
@@ -74,7 +75,7 @@ func pass(d time.Duration) { <-time.After(d); synctest.Wait() }
 
 func TestRenewalOutlivesErrors(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		k := &keeper{}
 		unlock, err := lease.Lock(t.Context(), k, "key", term)
 		if err != nil {
@@ -100,7 +101,7 @@ func TestRenewalOutlivesErrors(t *testing.T) {
 
 func TestLostLeaseIsNotTakenBack(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		k := &keeper{}
 		unlock, err := lease.Lock(t.Context(), k, "key", term)
 		if err != nil {
@@ -118,7 +119,7 @@ func TestLostLeaseIsNotTakenBack(t *testing.T) {
 
 func TestUnlockIsBoundedWhenTheStoreHangs(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		k := &keeper{}
 		unlock, err := lease.Lock(t.Context(), k, "key", term)
 		if err != nil {
@@ -137,7 +138,7 @@ func TestUnlockIsBoundedWhenTheStoreHangs(t *testing.T) {
 
 func TestWaiting(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		k := &keeper{owner: "another", until: time.Now().Add(time.Hour)}
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
