@@ -39,6 +39,7 @@ func TestPlaces(t *testing.T) {
 	want := []string{
 		`check: never a == ""`, `check: never strings.Contains(a, " ")`, `check: nil for r.deeper(a)`,
 		`isGood: always a != ""`, `isGood: always b`, `choose: never a == "b"`,
+		`parse: never a == "c"`, `serve: never method != "GET"`, `serve: never method == ""`,
 	}
 	var got []string
 	for _, at := range p.places {

@@ -3,10 +3,10 @@
 //
 //	go run ./internal/mutation [-timeout 2m] [-parallel 2] [-files name.go,…] [-match regexp] [-list] ./verify ./rp ./middleware
 //
-// A place is an if or a case whose body returns an error, false or a refusal, or a part of such a condition between two
-// || (broken: never true), a part of a returned condition between two && (broken: always true), or a return of another
-// function's error (broken: nil). All places of a package are compiled
-// into one test binary, by an overlay that leaves the working tree alone; an environment variable says which one is
+// A place is an if or a case whose body returns an error or false or calls what refuses, or a part of such a condition
+// between two || (broken: never true), a part of a returned condition between two && (broken: always true), or a return
+// of another function's error (broken: nil). All places of a package are compiled into one test binary, by an overlay
+// that leaves the working tree alone; an environment variable says which one is
 // broken. Each test runs once by itself before, and says which places it comes by: the others cannot notice.
 //
 // Some places cannot be noticed, because a later check refuses the same: explained.txt names them and that check. The

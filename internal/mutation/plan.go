@@ -182,7 +182,7 @@ func resultKind(t *ast.FuncType) string {
 	case *ast.Ident:
 		return last.Name
 	case *ast.StarExpr:
-		if id, ok := last.X.(*ast.Ident); ok && id.Name == "Error" {
+		if id, ok := last.X.(*ast.Ident); ok && strings.HasSuffix(id.Name, "Error") {
 			return "error"
 		}
 	}
@@ -192,7 +192,7 @@ func resultKind(t *ast.FuncType) string {
 // refuses says whether a body ends by refusing: an error, false, or an answer that says no.
 func refuses(body []ast.Stmt, kind string) bool {
 	for _, s := range body {
-		if e, ok := s.(*ast.ExprStmt); ok && isRefusalCall(e.X) {
+		if e := lastValue(s); e != nil && isRefusalCall(e) {
 			return true
 		}
 	}
@@ -215,13 +215,39 @@ func refuses(body []ast.Stmt, kind string) bool {
 	return false
 }
 
+// lastValue is what a statement computes, assigns or returns; nil for any other.
+func lastValue(s ast.Stmt) ast.Expr {
+	switch s := s.(type) {
+	case *ast.ExprStmt:
+		return s.X
+	case *ast.AssignStmt:
+		return s.Rhs[len(s.Rhs)-1]
+	case *ast.ReturnStmt:
+		if len(s.Results) > 0 {
+			return s.Results[len(s.Results)-1]
+		}
+	}
+	return nil
+}
+
+// isRefusalCall knows the calls that answer no: a method refuse or storeDown, and a function whose name begins with
+// refuse, unless it passes an err on.
 func isRefusalCall(e ast.Expr) bool {
 	call, ok := e.(*ast.CallExpr)
 	if !ok {
 		return false
 	}
-	sel, ok := call.Fun.(*ast.SelectorExpr)
-	return ok && (sel.Sel.Name == "refuse" || sel.Sel.Name == "storeDown")
+	switch f := call.Fun.(type) {
+	case *ast.SelectorExpr:
+		return f.Sel.Name == "refuse" || f.Sel.Name == "storeDown"
+	case *ast.Ident:
+		if len(call.Args) == 0 || !strings.HasPrefix(f.Name, "refuse") {
+			return false
+		}
+		last, ok := call.Args[len(call.Args)-1].(*ast.Ident)
+		return !ok || last.Name != "err"
+	}
+	return false
 }
 
 // isCheck: a call of one of our own checks, which could be left out. Calls that only make an error are not.

@@ -1,4 +1,4 @@
-// Package testdata has six places.
+// Package testdata has nine places.
 package testdata
 
 import (
@@ -29,4 +29,34 @@ func choose(a string) (string, error) {
 	default:
 		return a, nil
 	}
+}
+
+type parseError struct{}
+
+func parse(a string) (string, *parseError) {
+	if a == "c" {
+		return "", &parseError{}
+	}
+	return a, nil
+}
+
+type answer struct{ status int }
+
+func refuseWith(a *answer, err error) *answer {
+	a.status = 400
+	return a
+}
+
+func serve(a *answer, method string) *answer {
+	if err := (rules{}).deeper(method); err != nil {
+		return refuseWith(a, err) // belongs to the place that made it
+	}
+	if method != "GET" {
+		return refuseWith(a, errors.New("no"))
+	}
+	var refused *answer
+	if method == "" {
+		refused = refuseWith(a, errors.New("no"))
+	}
+	return refused
 }
