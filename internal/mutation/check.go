@@ -19,6 +19,11 @@ import (
 	"time"
 )
 
+const (
+	firstTests = 8 // how many tests are tried at first
+	atOnce     = 8 // tests run together: many of them wait, for a time-out or a lock
+)
+
 // chosen returns the numbers of the places whose names match.
 func (p *plan) chosen(match *regexp.Regexp) (numbers []int) {
 	for i, at := range p.places {
@@ -55,10 +60,15 @@ func (p *plan) check(ctx context.Context, out io.Writer, chosen []int, o options
 		wait.Go(func() {
 			for i := range turns {
 				tests := reach[i+1]
-				if len(tests) > 0 && !b.passes(ctx, i+1, tests) {
+				by := b.notices(ctx, i+1, tests)
+				mu.Lock()
+				if by != "" {
+					if o.verbose {
+						say(out, "  noticed by %s: %s\n", by, p.places[i].where)
+					}
+					mu.Unlock()
 					continue
 				}
-				mu.Lock()
 				survivors = append(survivors, i)
 				say(out, "  not noticed by %d tests: %s\n", len(tests), p.places[i].where)
 				mu.Unlock()
@@ -106,16 +116,20 @@ func (p *plan) build(ctx context.Context, work string) (*binary, error) {
 	if text, err := cmd.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("%s: %w\n%s", p.dir, err, text)
 	}
+	if _, err := os.Stat(file); err != nil {
+		return nil, fmt.Errorf("%s: no tests", p.dir)
+	}
 	return &binary{dir: p.dir, file: file}, nil
 }
 
-// reach runs each test by itself, with nothing broken, and returns the tests that come by each place.
+// reach runs each test by itself, with nothing broken, and returns the tests that come by each place; first those that
+// come by few other places, because they are the likeliest to be about this one.
 func (b *binary) reach(ctx context.Context, log string) (map[int][]string, error) {
 	names, err := b.command(ctx, "-test.list", ".").Output()
 	if err != nil {
 		return nil, err
 	}
-	reach := map[int][]string{}
+	reach, visits := map[int][]string{}, map[string]int{}
 	for name := range strings.FieldsSeq(string(names)) {
 		if strings.HasPrefix(name, "Benchmark") || strings.HasPrefix(name, "TestAlloc") { // the mutations cost allocations
 			continue
@@ -136,31 +150,46 @@ func (b *binary) reach(ctx context.Context, log string) (map[int][]string, error
 			}
 			if !slices.Contains(reach[i], name) { // two processes of one test may both write
 				reach[i] = append(reach[i], name)
+				visits[name]++
 			}
 		}
 		_ = os.Remove(log)
 	}
+	for _, tests := range reach {
+		slices.SortStableFunc(tests, func(a, b string) int { return visits[a] - visits[b] })
+	}
 	return reach, nil
 }
 
-// passes runs some tests with one place broken, up to the first that fails.
-func (b *binary) passes(ctx context.Context, mutant int, tests []string) bool {
+// notices runs the tests with one place broken, some at first and always more, and names the first that fails.
+func (b *binary) notices(ctx context.Context, mutant int, tests []string) (by string) {
+	for n := firstTests; len(tests) > 0 && by == ""; n *= 4 {
+		n = min(n, len(tests))
+		by = b.failing(ctx, mutant, tests[:n])
+		tests = tests[n:]
+	}
+	return by
+}
+
+// failing runs some tests with one place broken, and names the first that fails, or what else went wrong; "": all pass.
+func (b *binary) failing(ctx context.Context, mutant int, tests []string) string {
 	ctx, cancel := context.WithTimeout(ctx, b.timeout)
 	defer cancel()
 	// In this form a failed subtest is told at once, not when the whole test is over.
-	cmd := b.command(ctx, "-test.v=test2json", "-test.short", "-test.failfast", "-test.run", oneOf(tests...))
+	cmd := b.command(ctx, "-test.v=test2json", "-test.short", "-test.failfast",
+		"-test.parallel", strconv.Itoa(atOnce), "-test.run", oneOf(tests...))
 	cmd.Env = append(os.Environ(), variable+"="+strconv.Itoa(mutant))
 	cmd.Stderr = io.Discard
 	pipe, err := cmd.StdoutPipe()
 	if err != nil || cmd.Start() != nil {
-		return false
+		return "no start"
 	}
-	failed := false
+	failed := ""
 	lines := bufio.NewReader(pipe)
 	for {
 		line, err := lines.ReadSlice('\n')
-		if bytes.Contains(line, []byte("--- FAIL: ")) {
-			failed = true
+		if _, name, ok := bytes.Cut(line, []byte("--- FAIL: ")); ok {
+			failed = string(bytes.TrimSpace(name))
 			cancel()
 			break
 		}
@@ -168,7 +197,10 @@ func (b *binary) passes(ctx context.Context, mutant int, tests []string) bool {
 			break
 		}
 	}
-	return cmd.Wait() == nil && !failed
+	if err := cmd.Wait(); err != nil && failed == "" {
+		return err.Error() // a panic, or no time left
+	}
+	return failed
 }
 
 func (b *binary) command(ctx context.Context, args ...string) *exec.Cmd {
