@@ -163,8 +163,8 @@ func newID() string {
 }
 
 func isID(text string) bool {
-	raw, err := encoding.DecodeString(text)
-	return err == nil && len(raw) == idSize && len(text) == encoding.EncodedLen(idSize)
+	_, err := encoding.DecodeString(text)
+	return err == nil && len(text) == encoding.EncodedLen(idSize)
 }
 
 // key is what the store calls a session: who reads the store cannot make its cookie.
