@@ -15,7 +15,7 @@ import (
 
 // Check decides for [Auth.Require] whether a logged-in user may go on. nil is yes; a [*Challenge] is yes after another
 // login, a [*Refusal] is no with a text for the user, and any other error is no. It runs before the handler, for each
-// request, and must be safe for concurrent use.
+// request, twice if the session has changed meanwhile, and must be safe for concurrent use.
 type Check func(*http.Request, *Session) error
 
 // HasClaim passes if the claim is one of the values, or an array that has one of them. A missing claim denies, and so
@@ -253,6 +253,13 @@ func (e tokenError) Unwrap() error { return e.error }
 
 // mistakeError marks what only a change of the program can mend.
 type mistakeError struct{ error }
+
+// isDenial reports whether a check has said no, and not that it cannot say anything.
+func isDenial(err error) bool {
+	var token tokenError
+	var mistake mistakeError
+	return !errors.As(err, &token) && !errors.As(err, &mistake)
+}
 
 // claim returns a claim of the session as it is; the zero value if it has none of that name.
 func (s *Session) claim(name string) (strictjson.Value, error) {

@@ -97,9 +97,10 @@ const (
 	// ExchangeNow redeems it in the callback: the session starts with tokens.
 	ExchangeNow ExchangeMode = iota
 	// ExchangeOnDemand keeps the verified answer, sealed, in the session, which starts with the first ID Token: the user
-	// is in though the token endpoint is slow or down. The code is redeemed when tokens are first needed, and with a
-	// [SessionStore] in any case after half of CodeLifetime. [Session.Tokens] tells how far that is. It is redeemed at
-	// most once if the store is a [Locker], else once in each process. Needs a code and id_token in the response type.
+	// is in though the token endpoint is slow or down. The code is redeemed when tokens are first needed or a [Check] would
+	// refuse, and with a [SessionStore] in any case after half of CodeLifetime. [Session.Tokens] tells how far that is. It is
+	// redeemed at most once if the store is a [Locker], else once in each process. Needs a code and id_token in the response
+	// type.
 	ExchangeOnDemand
 	// ExchangeNever signs on only: the session starts with the verified first ID Token, and the token endpoint is
 	// never asked. Needs id_token in the response type; it is the only way with [rp.ImplicitIDToken].

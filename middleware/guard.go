@@ -40,14 +40,22 @@ func (a *Auth) RequireTokens(next http.Handler) http.Handler {
 			a.withoutTokens(w, r, s, err)
 			return
 		}
-		if now := s.state.record(); now != before { // the second ID Token may say more than the first
-			fresh := &Session{state: s.state} // of s others may be reading
-			fresh.fill(a, &now.identity)
-			r = r.WithContext(&sessionContext{r.Context(), fresh}) //nolint:contextcheck // it wraps the request's
-		}
+		r, _ = a.withNewest(r, s, before)
 		next.ServeHTTP(w, r)
 	})
 	return a.RequireLogin(checked)
+}
+
+// withNewest returns the session as it is now, and the request with it, if it was renewed since before: the second ID Token
+// may say more than the first.
+func (a *Auth) withNewest(r *http.Request, s *Session, before *record) (*http.Request, *Session) {
+	now := s.state.record()
+	if now == before {
+		return r, s
+	}
+	fresh := &Session{state: s.state} // of s others may be reading
+	fresh.fill(a, &now.identity)
+	return r.WithContext(&sessionContext{r.Context(), fresh}), fresh //nolint:contextcheck // it wraps the request's
 }
 
 // LoadSession serves next to everybody, with the session in the request's context if there is one. If the store is
@@ -74,15 +82,37 @@ func (a *Auth) LoadSession(next http.Handler) http.Handler {
 // Require is RequireLogin with a check: [HasClaim], [HasACR], [MaxAge], [HasScopes], [All] of them, or one of the app's.
 // nil passes; a [*Challenge] sends a navigation to the provider once more, with its options, and refuses if that did not
 // help; anything else is refused with 403, with the text of a [*Refusal].
+//
+// Before a check refuses a session whose code is not spent ([ExchangeOnDemand]) the code is redeemed, because the second ID
+// Token may say what the first one did not. The check then runs once more, as it does if it has refreshed the tokens itself.
 func (a *Auth) Require(check Check, next http.Handler) http.Handler {
 	return a.RequireLogin(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s := a.Session(r.Context())
-		if err := check(r, s); err != nil {
+		r, s, err := a.checked(r, check)
+		if err != nil {
 			a.deny(w, r, s, err)
 			return
 		}
 		next.ServeHTTP(w, r)
 	}))
+}
+
+// checked runs a check, and returns the session that it was decided on, and the request with it.
+func (a *Auth) checked(r *http.Request, check Check) (*http.Request, *Session, error) {
+	s := a.Session(r.Context())
+	before := s.state.record()
+	err := check(r, s)
+	if err != nil && !isDenial(err) {
+		return r, s, err
+	}
+	if err != nil && s.state.waits() {
+		if _, failed := s.state.redeemed(r.Context()); failed != nil && !isLost(failed) {
+			return r, s, tokenError{failed}
+		}
+	}
+	if r, now := a.withNewest(r, s, before); now != s {
+		return r, now, check(r, now)
+	}
+	return r, s, err
 }
 
 // deny answers what a check did not let pass.
@@ -258,14 +288,13 @@ func (a *Auth) withoutTokens(w http.ResponseWriter, r *http.Request, s *Session,
 	retry := a.pageOf(r)
 	c := a.names.read(r.Header)
 	var e, own *Error
-	var tokens *TokensError
 	switch {
 	case challengeOf(err) != nil: // of OnTokens
 		a.stepUp(w, r, s, challengeOf(err))
 		return
 	case errors.As(err, &own): // its code was spent, and it turned out to be no session
 		e = own.again()
-	case errors.As(err, &tokens) && tokens.State == TokensLost:
+	case isLost(err):
 		a.askTokens(w, r, c, s, err)
 		return
 	case errors.Is(err, ErrPending):

@@ -150,6 +150,21 @@ func (a *Auth) ages(i *identity) bool {
 	return a.tokensOf(i).State == TokensPending && a.config.Now().Sub(i.since) >= a.config.CodeLifetime/2
 }
 
+// waits reports whether there is a code that may bring tokens still.
+func (t *sessionState) waits() bool {
+	if t.test != nil {
+		return false
+	}
+	state := t.auth.tokensOf(&t.record().identity).State
+	return state == TokensPending || state == TokensRedeeming
+}
+
+// isLost reports whether a session has no tokens and gets none without another login.
+func isLost(err error) bool {
+	var tokens *TokensError
+	return errors.As(err, &tokens) && tokens.State == TokensLost
+}
+
 // redeemed returns the token part with tokens in it. A code that waits is spent first.
 func (t *sessionState) redeemed(ctx context.Context) (*tokenPart, error) {
 	part, err := t.usable()
