@@ -37,6 +37,12 @@ func TestHostileRecords(t *testing.T) {
 			}
 			_, _, _, err := store.Load(t.Context(), "id", "t")
 			isDown(t, err)
+			if strings.HasPrefix(name, "tomb") {
+				_, err = store.Buried(t.Context(), "t")
+			} else {
+				_, err = store.Sessions(t.Context(), "t", 10)
+			}
+			isDown(t, err)
 			if _, err := store.Put(t.Context(), "id", []byte("mine"), o); err == nil {
 				t.Error("written over it")
 			}
@@ -55,6 +61,21 @@ func TestHostileRecords(t *testing.T) {
 		isDown(t, err)
 		_, err = store.Put(t.Context(), "id", []byte("data"), middleware.PutOptions{TTL: time.Minute, Tombs: []string{"t"}})
 		isDown(t, err)
+	})
+	t.Run("X4c_index_of_another_type_at_a_logout", func(t *testing.T) {
+		server = miniredis.RunT(t)
+		store := (&suite{connect: single(server.Addr())}).open(t, "")
+		if _, err := store.Put(t.Context(), "id", []byte("data"), middleware.PutOptions{TTL: time.Minute, Tombs: []string{"t"}}); err != nil {
+			t.Fatal(err)
+		}
+		server.Del(index)
+		if err := server.Set(index, "x"); err != nil {
+			t.Fatal(err)
+		}
+		isDown(t, store.Delete(t.Context(), "id"))
+		if server.Exists(session) {
+			t.Error("the session is still there")
+		}
 	})
 	t.Run("X4c_names_with_separators", func(t *testing.T) {
 		server = miniredis.RunT(t)
