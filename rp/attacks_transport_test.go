@@ -103,6 +103,8 @@ func TestTokenGoesToNamedOriginsOnly(t *testing.T) {
 		{"E15_with_a_dot_at_the_end", "https://api.example./", false},
 		{"E15_homograph", "https://арі.example/", false},
 		{"E15_wide_dot", "https://api。example/", false},
+		{"E15_letter_that_Unicode_makes_an_i_and_the_DNS_does_not", "https://apİ.example/", false},
+		{"E15_sign_that_Unicode_makes_a_k", "https://\u212aiosk.example/", false},
 		{"E15_IPv6_zone", "https://[fe80::1%25api.example]/", false},
 		{"E15_opaque", "https:api.example", false},
 		{"E15_backslash_in_the_path", "https://evil.example/\\@api.example/", false},
@@ -110,7 +112,7 @@ func TestTokenGoesToNamedOriginsOnly(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
 			e := &ear{}
-			transport := rp.Transport(&keyring{token: apiToken}, e, "https://api.example", "https://other.example/")
+			transport := rp.Transport(&keyring{token: apiToken}, e, "https://api.example", "https://other.example/", "https://kiosk.example")
 			r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, row.address, http.NoBody)
 			if err != nil {
 				return // no request, no token
@@ -182,17 +184,18 @@ func TestTokenDoesNotFollowRedirects(t *testing.T) {
 		hops int // requests that leave
 		fine bool
 	}{
-		"E13_same_origin":        {"https://api.example/next", 2, true},
-		"E13_relative":           {"/next", 2, true},
-		"E13_another_host":       {"https://evil.example/", 1, false},
-		"E13_subdomain":          {"https://x.api.example/", 1, false},
-		"E13_another_port":       {"https://api.example:8443/", 1, false},
-		"E13_downgrade_to_http":  {"http://api.example/", 1, false},
-		"E13_named_origin_too":   {"https://other.example/", 1, false},
-		"E13_without_a_scheme":   {"//evil.example/", 1, false},
-		"E13_with_a_user_name":   {"https://api.example@evil.example/", 1, false},
-		"E13_back_by_a_loop":     {"https://api.example/loop", 10, false},
-		"E13_address_of_nothing": {"https:///", 1, false},
+		"E13_same_origin":          {"https://api.example/next", 2, true},
+		"E13_relative":             {"/next", 2, true},
+		"E13_another_host":         {"https://evil.example/", 1, false},
+		"E13_subdomain":            {"https://x.api.example/", 1, false},
+		"E13_another_port":         {"https://api.example:8443/", 1, false},
+		"E13_downgrade_to_http":    {"http://api.example/", 1, false},
+		"E13_named_origin_too":     {"https://other.example/", 1, false},
+		"E13_without_a_scheme":     {"//evil.example/", 1, false},
+		"E13_with_a_user_name":     {"https://api.example@evil.example/", 1, false},
+		"E13_host_that_looks_like": {"https://apİ.example/", 1, false}, // net/http would ask xn--api-bec.example
+		"E13_back_by_a_loop":       {"https://api.example/loop", 10, false},
+		"E13_address_of_nothing":   {"https:///", 1, false},
 	} {
 		for _, code := range []int{301, 302, 303, 307, 308} {
 			t.Run(name, func(t *testing.T) {

@@ -178,11 +178,18 @@ func parseOrigin(raw string) (string, error) {
 	}
 }
 
-// originOf is scheme, host and port in one spelling (RFC 6454, section 4).
+// originOf is scheme, host and port in one spelling (RFC 6454, section 4). Only ASCII letters have two cases here: Unicode
+// also makes an i of the Turkish İ, which is another name in the DNS.
 func originOf(u *url.URL) string {
 	port := u.Port()
 	if port == "" {
 		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
 	}
-	return u.Scheme + "://" + strings.ToLower(u.Hostname()) + ":" + port
+	host := strings.Map(func(r rune) rune {
+		if 'A' <= r && r <= 'Z' {
+			r += 'a' - 'A'
+		}
+		return r
+	}, u.Hostname())
+	return u.Scheme + "://" + host + ":" + port
 }
