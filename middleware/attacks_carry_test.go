@@ -462,6 +462,29 @@ func TestFleetCarry(t *testing.T) {
 		}
 		f.loggedIn(v)
 	})
+	t.Run("G23_store_is_down_where_the_session_went", func(t *testing.T) {
+		t.Parallel()
+		f, v := start(t)
+		f.says(map[string]any{"acr": "gold"})
+		one, two := v.answer("/more", "alice"), v.answer("/more", "alice")
+		one.post()
+		calls, loads := f.op.Calls("/oauth/token"), 0
+		f.store.onCall(func(method string) {
+			if method == "Load" {
+				loads++
+				f.store.setDown(loads > 2, "Load") // the first is for the answer, the second for a session that went on
+			}
+		})
+		f.refused(two.post(), http.StatusServiceUnavailable, "session_store")
+		f.store.onCall(nil)
+		f.store.setDown(false)
+		if n := f.op.Calls("/oauth/token"); n != calls || loads < 3 {
+			t.Errorf("%d requests at the token endpoint, %d loads", n-calls, loads)
+		}
+		if who := v.open("/more").who(); who.Subject != "alice" || who.Values["user"] != "kept" {
+			t.Errorf("%+v", who)
+		}
+	})
 	t.Run("E06_ten_targets_at_once_on_two_instances", func(t *testing.T) {
 		t.Parallel()
 		f, v := start(t, manyAPIs(10))

@@ -29,6 +29,9 @@ func granted(t *testing.T) (f *fleet, v *visitor, id string) {
 	}
 	v.open("/private")
 	f.page = fingerprint
+	if n := f.store.grants(); n != 1 {
+		t.Errorf("the store has %d grants", n)
+	}
 	return f, v, id
 }
 
