@@ -18,6 +18,7 @@ func FuzzDecode(f *testing.F) {
 		"", "A", "AA", "AB", "AAA", "AAB", "AAAA", "AAAAA", "AAAAAA", "-_-_", "+/+/", "AA==", "AAA=", "AA\nAA", "\r", "A.AA", "AAA\x00", "AAA\xff",
 		strings.Repeat("QUJD", 127), strings.Repeat("QUJD", 128), strings.Repeat("QUJD", 129) + "QQ", strings.Repeat("QUJD", 300) + "Q",
 		strings.Repeat("QUJD", 128) + "QR", strings.Repeat("QUJD", 128) + "====", strings.Repeat("QUJD", 127) + "QUJ",
+		"QUI", strings.Repeat("QUJD", 127) + "QUI", "QU=D" + strings.Repeat("QUJD", 200), strings.Repeat("QUJD", 127) + "Q.JD" + "QUJD",
 	} {
 		f.Add(seed)
 	}

@@ -40,6 +40,9 @@ func TestOf(t *testing.T) {
 		"scheme in quotes":                 {`Basic realm="Bearer error=x"`, `Basic realm="Bearer error=x"`},
 		"RFC 9470 section 3":               {`Bearer error="insufficient_user_authentication", error_description="A different authentication level is required", acr_values="myACR"`, `Bearer error="insufficient_user_authentication" error_description="A different authentication level is required" acr_values="myACR"`},
 		"nothing":                          {``, ``},
+		"token68 without an equals sign":   {`Negotiate YII/abc`, `Negotiate`},
+		"scheme alone behind another":      {`Bearer error=x, Negotiate`, `Bearer error="x" | Negotiate`},
+		"tab in quotes":                    {"Bearer realm=\"a\tb\"", `Bearer realm="a\tb"`},
 
 		"parameter twice":                 {`Bearer error=a, error=b`, ``},
 		"parameter twice, another case":   {`Bearer error=a, ERROR=b`, ``},
@@ -54,6 +57,16 @@ func TestOf(t *testing.T) {
 		"escaped control":                 {"Bearer error=\"\\\x01\"", ``},
 		"tab after the scheme":            {"Bearer\terror=x", ``},
 		"slash in a token":                {`Bearer error=a/b`, ``},
+		"bracket in a token":              {`Bearer error=[a]`, ``},
+		"brace in a token":                {`Bearer error={a}`, ``},
+		"letter that is not ASCII":        {`Bearer error=é`, ``},
+		"delete in quotes":                {"Bearer error=\"a\x7f\"", ``},
+		"no value at the end":             {`Bearer realm=x, error=`, ``},
+		"no name":                         {`Bearer ="x"`, ``},
+		"no name behind a parameter":      {`Bearer realm=x, ="y"`, ``},
+		"no equals sign":                  {`Bearer realm xy`, ``},
+		"neither token68 nor parameter":   {`Bearer !`, ``},
+		"token68 of equals signs alone":   {`Negotiate ==`, ``},
 		"one bad challenge spoils a line": {`Bearer error=x, "oops"`, ``},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -62,6 +75,19 @@ func TestOf(t *testing.T) {
 				t.Errorf("%q\n got %s\nwant %s", row.line, got, row.want)
 			}
 		})
+	}
+}
+
+func TestGetAndIs(t *testing.T) {
+	t.Parallel()
+	list := challenge.Of(http.Header{"Www-Authenticate": {`bearer realm="a", Error="b"`}})
+	if len(list) != 1 || !list[0].Is("Bearer") || list[0].Is("Basic") {
+		t.Fatalf("%v", list)
+	}
+	for name, want := range map[string]string{"realm": "a", "error": "b", "scope": ""} {
+		if got := list[0].Get(name); got != want {
+			t.Errorf("%s is %q, want %q", name, got, want)
+		}
 	}
 }
 
