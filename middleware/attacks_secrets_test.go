@@ -99,8 +99,22 @@ func TestRedaction(t *testing.T) {
 		}
 	})
 	hook.visitor().login("/auth/login", "")
+	f, _, grant := granted(t)
+	offline, err := f.auth.Offline(t.Context(), grant)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.spoken.secret("grant", grant)
+	devices, err := f.auth.Sessions(t.Context(), f.client.Issuer(), "alice")
+	if err != nil || len(devices) != 1 {
+		t.Fatalf("%d sessions: %v", len(devices), err)
+	}
+	values["token source of a grant"], values["transport of a grant"] = offline, rp.Transport(offline, nil, site)
+	values["client of a grant"] = &http.Client{Transport: rp.Transport(offline, nil, site)}
+	values["session of a list"], values["sessions of a list"] = devices[0], devices
 	secrets := newFinder()
-	for _, from := range []*world{w, hook} {
+	secrets.add("alice@example.com", "email address")
+	for _, from := range []*world{w, hook, f.world} {
 		for value, kind := range from.spoken.secrets {
 			secrets.add(value, kind)
 		}

@@ -68,3 +68,23 @@ func (s *Session) MarshalJSON() ([]byte, error) {
 func (s *Session) LogValue() slog.Value {
 	return slog.GroupValue(slog.String("issuer", s.Issuer), slog.String("sub", s.Subject))
 }
+
+// fmt prints what has no Format field by field, with a verb that does not fit also what a pointer among them points to, and
+// asks no field that is not exported for its own Format. So a source of tokens has one: there are an Auth and a grant's ID
+// behind it.
+
+const hidden = "[redacted]"
+
+// Format writes a fixed text.
+func (*offline) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, hidden) }
+
+// Format writes a fixed text.
+func (sessionSource) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, hidden) }
+
+// Format writes a fixed text.
+func (targetSource) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, hidden) }
+
+// Format writes which session it is, and nothing of what it holds.
+func (s SessionInfo) Format(f fmt.State, _ rune) {
+	_, _ = fmt.Fprintf(f, "middleware.SessionInfo{ID:%q SessionID:%q Current:%v}", s.ID, s.SessionID, s.Current)
+}

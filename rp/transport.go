@@ -58,10 +58,11 @@ func Transport(ts TokenSource, base http.RoundTripper, origins ...string) http.R
 }
 
 type transport struct {
-	source  TokenSource
-	base    http.RoundTripper
-	origins []string
-	err     error // an origin that is none: every request returns it
+	redacted // a source of the app's may have no Format of its own
+	source   TokenSource
+	base     http.RoundTripper
+	origins  []string
+	err      error // an origin that is none: every request returns it
 }
 
 // Err says, before the first request, why there will be no answer to any.
