@@ -127,6 +127,55 @@ func TestDamageIsRefused(t *testing.T) {
 	}
 }
 
+// Each field by itself, of bytes that do not hold it: nothing is returned and the end is reached.
+func TestAMistakeLeavesNothing(t *testing.T) {
+	t.Parallel()
+	endless := bytes.Repeat([]byte{255}, 12)
+	huge := []byte{255, 255, 255, 255, 255, 255, 255, 255, 255, 1}
+	field := func(read func(r *wire.Reader) bool) func(b []byte) (bool, error) {
+		return func(b []byte) (bool, error) {
+			r := wire.NewReader(append([]byte{version}, b...), version)
+			return read(&r), r.Close()
+		}
+	}
+	text := field(func(r *wire.Reader) bool { return r.Text() == "" })
+	list := field(func(r *wire.Reader) bool { return r.Strings() == nil })
+	number := field(func(r *wire.Reader) bool { return r.Int() == 0 })
+	for name, row := range map[string]struct {
+		read func([]byte) (bool, error)
+		b    []byte
+	}{
+		"bytes: no length":                         {field(func(r *wire.Reader) bool { return r.Bytes() == nil }), nil},
+		"bytes: fewer than the length says":        {field(func(r *wire.Reader) bool { return r.Bytes() == nil }), []byte{3, 1, 2}},
+		"text: no number of segments":              {text, nil},
+		"text: its second segment is missing":      {text, []byte{2, 1, 'a'}},
+		"text: six segments":                       {text, []byte{6, 0, 0, 0, 0, 0, 0}},
+		"list: no length":                          {list, nil},
+		"list: longer than memory":                 {list, huge},
+		"list: five texts, and a byte is left":     {field(func(r *wire.Reader) bool { return r.Strings() == nil && !r.Bool() }), []byte{5, 1}},
+		"number: nothing there":                    {number, nil},
+		"number: larger than 64 bits":              {number, endless},
+		"number: does not end":                     {number, endless[:3]},
+		"time: no number":                          {field(func(r *wire.Reader) bool { return r.Time().IsZero() }), []byte{1}},
+		"truth value: nothing there":               {field(func(r *wire.Reader) bool { return !r.Bool() }), nil},
+		"what follows a mistake is nothing either": {field(func(r *wire.Reader) bool { return r.Int() == 0 && !r.Bool() && r.String() == "" }), []byte{128}},
+	} {
+		if empty, err := row.read(row.b); !empty || !errors.Is(err, wire.ErrFormat) {
+			t.Errorf("%s: empty %v, %v", name, empty, err)
+		}
+	}
+}
+
+func TestEmptyBytesAreNil(t *testing.T) {
+	t.Parallel()
+	w := wire.NewWriter(version, 0)
+	w.Bytes([]byte{})
+	r := wire.NewReader(w.Done(), version)
+	if got := r.Bytes(); got != nil || r.Close() != nil {
+		t.Errorf("%v, %v", got, r.Close())
+	}
+}
+
 // Law: whatever is read without an error is written again to something that reads the same.
 func FuzzRead(f *testing.F) {
 	w := wire.NewWriter(version, 0)
