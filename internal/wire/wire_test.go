@@ -150,6 +150,7 @@ func TestAMistakeLeavesNothing(t *testing.T) {
 		"text: no number of segments":              {text, nil},
 		"text: its second segment is missing":      {text, []byte{2, 1, 'a'}},
 		"text: six segments":                       {text, []byte{6, 0, 0, 0, 0, 0, 0}},
+		"text: six segments, and none there":       {text, []byte{6}},
 		"list: no length":                          {list, nil},
 		"list: longer than memory":                 {list, huge},
 		"list: five texts, and a byte is left":     {field(func(r *wire.Reader) bool { return r.Strings() == nil && !r.Bool() }), []byte{5, 1}},
