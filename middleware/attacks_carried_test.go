@@ -1,6 +1,7 @@
 package middleware_test
 
 import (
+	"fmt"
 	"net/url"
 	"testing"
 	"time"
@@ -64,6 +65,53 @@ func TestCarriedTargets(t *testing.T) {
 					t.Errorf("the token stays: %v", stays)
 				}
 			})
+		}
+	}
+}
+
+// The user of a login for more consent may choose another organization at the provider, where one subject has several.
+func TestCarriedTargetsOfAnotherOrganization(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(*settings){
+		"now": func(*settings) {}, "on_demand": onDemand,
+		"code_token": func(s *settings) { s.rp.ResponseType = rp.CodeToken },
+	} {
+		for _, store := range storeKinds {
+			for _, organization := range []any{"one", "two", nil} {
+				t.Run(fmt.Sprintf("X59_%v_%s_%s", organization, name, store.name), func(t *testing.T) {
+					t.Parallel()
+					s := newStepUps(t, store.use(t), change)
+					s.wants = func(session *middleware.Session) error {
+						if session.Value("user") == "of "+session.Subject {
+							return nil
+						}
+						return &middleware.Challenge{Options: rp.AuthOptions{Resources: []string{ordersAPI, billingAPI, "https://third.example"}}}
+					}
+					chosen := map[string]any{"org_id": "one", "auth_time": nil}
+					s.op.Fault(func(a *optest.Answer) {
+						for claim, value := range chosen {
+							switch {
+							case a.Claims == nil:
+							case value == nil:
+								delete(a.Claims, claim)
+							default:
+								a.Claims[claim] = value
+							}
+						}
+					})
+					v := s.visitor()
+					v.login("/auth/login", "alice")
+					token := v.wantAud("/apis?for="+ordersAPI, ordersAPI)
+					s.clock.add(time.Second)
+					chosen["org_id"] = organization
+					if rep := v.answer("/more", "alice").post(); rep.Header.Get("Location") != "/more" {
+						t.Fatalf("%d %s %s", rep.StatusCode, rep.code(), errorOf(rep))
+					}
+					if stays := v.wantAud("/apis?for="+ordersAPI, ordersAPI) == token; stays != (organization == "one") {
+						t.Errorf("the token stays: %v", stays)
+					}
+				})
+			}
 		}
 	}
 }

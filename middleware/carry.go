@@ -2,6 +2,7 @@ package middleware
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"maps"
 	"slices"
@@ -144,9 +145,9 @@ func (a *Auth) reload(ctx context.Context, handle string) (*record, error) {
 }
 
 // carry takes into a new session what the one before it has kept for the app, and the access tokens of other targets if the
-// login was for more consent alone and the provider says the same of the authentication: an API that wanted a
-// stronger one must not get the old token again (RFC 9470), nor one of another tenant. Of another user's session nothing
-// is taken.
+// login was for more consent alone and the provider says the same of the authentication and of the user: an API that wanted
+// a stronger one must not get the old token again (RFC 9470), nor one of another tenant. Of another user's session
+// nothing is taken.
 func (l *login) carry(rec, prior *record) error {
 	i := &rec.identity
 	if l.t.continues {
@@ -165,7 +166,7 @@ func (l *login) carry(rec, prior *record) error {
 		!l.t.consent || !i.sameAuthentication(&prior.identity) {
 		return nil
 	}
-	if l.auth.store.openTokens(prior) == nil && prior.part != nil {
+	if l.auth.store.openTokens(prior) == nil && prior.part != nil && rec.part.sameUser(prior.part) {
 		rec.part.targets = mergeTargets(nil, prior.part.targets, l.auth.config.Now())
 	}
 	return nil
@@ -191,6 +192,32 @@ func withoutTargets(o rp.AuthOptions) rp.AuthOptions {
 // sameAuthentication reports whether the provider says the same of how and when the user authenticated.
 func (i *identity) sameAuthentication(o *identity) bool {
 	return i.acr == o.acr && slices.Equal(i.amr, o.amr) && i.authTime.Equal(o.authTime)
+}
+
+// sameUser reports whether the ID Tokens of two logins say the same of the user. Where one subject belongs to several
+// organizations, or to several tenants, its user may have chosen another one this time, though nobody asked for it.
+func (p *tokenPart) sameUser(o *tokenPart) bool {
+	mine, _ := p.first()
+	others, _ := o.first()
+	if p.kind == partTokens && o.kind == partTokens {
+		mine, others = p.parsed.IDToken(), o.parsed.IDToken()
+	}
+	told := userClaims(mine)
+	return told != nil && maps.EqualFunc(told, userClaims(others), slices.Equal[json.RawMessage])
+}
+
+// userClaims are all claims of an ID Token that belong to the user and not to one token or login; nil if it has none.
+func userClaims(t *rp.IDToken) map[string]json.RawMessage {
+	var claims map[string]json.RawMessage
+	if t == nil || t.Claims(&claims) != nil {
+		return nil
+	}
+	for _, name := range [...]string{
+		"exp", "iat", "nbf", "jti", "nonce", "c_hash", "at_hash", "s_hash", "auth_time", "acr", "amr", "sid", "session_expiry",
+	} {
+		delete(claims, name)
+	}
+	return claims
 }
 
 // optionsFor are the options of a login for a session that lives: what it asked for beyond the configuration is asked for
