@@ -319,6 +319,10 @@ func (o *offline) renew(ctx context.Context, rejected string) (*grant, error) {
 	case err == nil:
 		next.tokens = tokens
 		return o.keep(ctx, g, next)
+	case tokens != nil: // all that is new is the refresh token
+		next.tokens, next.obtained = tokens, g.obtained
+		_, failed := o.keep(ctx, g, next)
+		return nil, errors.Join(err, failed)
 	case errors.As(err, &provider) && provider.Code == "invalid_grant":
 		current, failed := o.keep(ctx, g, next)
 		if failed != nil || current.tokens == nil {

@@ -379,7 +379,7 @@ func (a *Auth) renewLocked(ctx context.Context, rec *record, what renewal) (*rec
 		kept, lines, _ = a.keep(ctx, current, a.lose(current, codeSessionTooLarge))
 		return kept, lines, err
 	}
-	if err == nil && kept.identity.state != TokensReady {
+	if err == nil && (kept.identity.state != TokensReady || !what.satisfied(kept.part)) {
 		err = failed
 	}
 	return kept, lines, err
@@ -497,8 +497,13 @@ func (a *Auth) refreshTokens(base *tokenPart) renewal {
 	return renewal{kind: renewTokens, event: eventRefreshed, satisfied: base.refreshedBy, apply: apply}
 }
 
-// refreshed is what a refresh makes of a session; an error if nothing.
+// refreshed is what a refresh makes of a session; an error if nothing, or if nothing but the refresh token is new.
 func (a *Auth) refreshed(ctx context.Context, rec *record, tokens *rp.Tokens, err error) (*record, error) {
+	if err != nil && tokens != nil {
+		part := *rec.part
+		part.tokens, part.parsed = tokens.Bytes(), tokens
+		return rec.successor(&part), err
+	}
 	next, fatal := a.successor(rec, tokens, err)
 	switch {
 	case fatal:

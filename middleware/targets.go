@@ -155,7 +155,7 @@ func (a *Auth) fetchTarget(to target, have *targetToken) renewal {
 			return nil, a.consentRequired(&rec.identity, to, err)
 		}
 		if err != nil {
-			return a.refreshed(ctx, rec, nil, err)
+			return a.refreshed(ctx, rec, tokens, err)
 		}
 		next, err := a.refreshed(ctx, rec, tokens.WithAccessTokenOf(rec.part.parsed), nil)
 		if err == nil && next.part.kind == partTokens {

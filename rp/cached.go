@@ -150,6 +150,13 @@ func (c *cached[T]) peek() *T {
 	return value
 }
 
+// failure is the error of the last fetch; nil if it succeeded.
+func (c *cached[T]) failure() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err
+}
+
 // start joins the fetch under way or starts one. c.mu is held.
 func (c *cached[T]) start(ctx context.Context) *flight {
 	if c.flight != nil {

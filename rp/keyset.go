@@ -117,12 +117,16 @@ func (k *keys) yield(kid string, yield func(verify.Key, error) bool) bool {
 }
 
 // newer returns another set than have, because no key of have fits; nil if there is none, or if we may not ask now. A
-// fetch that others started may have begun before the provider's rotation: then one of our own follows.
+// fetch that others started may have begun before the provider's rotation: then one of our own follows. If the last fetch
+// failed nobody knows whether there is a key that fits, and that is the error, also where we may not ask.
 func (s *keySet) newer(ctx context.Context, have *keys, kid string, from *refetches) (*keys, error) {
 	same := func(k *keys) bool { return k.sum == have.sum }
 	for range 2 {
 		own := false
 		flight := s.cached.replace(ctx, same, func() bool {
+			if s.cached.err != nil {
+				delete(from.asked, kid) // that told us nothing
+			}
 			own = from.mayAsk(kid, have.sum, s.client.cfg.Now())
 			return own
 		})
@@ -138,7 +142,7 @@ func (s *keySet) newer(ctx context.Context, have *keys, kid string, from *refetc
 			break
 		}
 	}
-	return nil, nil
+	return nil, s.cached.failure()
 }
 
 // mayAsk takes a token from the bucket, once for each kid of a set. cached.mu is held.

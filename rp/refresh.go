@@ -2,6 +2,7 @@ package rp
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"strings"
@@ -27,6 +28,10 @@ const maxAudience = 2 << 10
 // 5xx: t is as good as before, unless its refresh token was rotated before the answer was lost; [ErrTokenResponse]; a
 // [*verify.Error]: the new tokens are discarded, and the session should end. Concurrent calls with one t are not
 // merged: that is the caller's, who knows the session.
+//
+// Beside one error there is a result: if the keys for the ID Token that came could not be had ([verify.ErrKeySet], with
+// ErrUnavailable) and the refresh token was replaced, it is t with the new refresh token alone. Keep it in place of t, for
+// the provider takes the old one no more, and refresh again later. In every other case of an error it is nil.
 //
 // See Core 12, https://openid.net/specs/openid-connect-core-1_0.html#RefreshTokens.
 func (c *Client) Refresh(ctx context.Context, t *Tokens, to Target) (*Tokens, error) {
@@ -72,7 +77,10 @@ func (c *Client) refresh(ctx context.Context, t *Tokens, to Target) (*Tokens, *v
 		return nil, nil, err
 	}
 	renewed, err := c.policy.Refreshed(ctx, response.idToken, original)
-	if err != nil {
+	switch {
+	case errors.Is(err, verify.ErrKeySet) && next.token.RefreshToken != t.token.RefreshToken:
+		return next.WithAccessTokenOf(t), nil, err
+	case err != nil:
 		return nil, nil, c.advise(err)
 	}
 	next.idToken.set(renewed)

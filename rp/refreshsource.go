@@ -210,7 +210,7 @@ func (s *RefreshSource) refresh(ctx context.Context, to Target) (*oauth2.Token, 
 		return nil, err
 	}
 	next, err := s.client.Refresh(ctx, current, to)
-	if err != nil {
+	if next == nil {
 		s.note(err)
 		return nil, err
 	}
@@ -221,6 +221,9 @@ func (s *RefreshSource) refresh(ctx context.Context, to Target) (*oauth2.Token, 
 	s.mu.Lock()
 	s.tokens, s.unsaved = next, !bytes.Equal(next.Bytes(), current.Bytes())
 	s.mu.Unlock()
+	if err != nil { // all that is new is the refresh token
+		return nil, errors.Join(err, s.offer(ctx))
+	}
 	return token, s.offer(ctx)
 }
 
