@@ -1,10 +1,15 @@
 package middleware_test
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/twofold-auth/twofold/middleware"
+	"github.com/twofold-auth/twofold/rp"
 	"github.com/twofold-auth/twofold/rp/optest"
 )
 
@@ -59,4 +64,51 @@ func TestLateChanges(t *testing.T) {
 			t.Error("tokens that nobody holds live on")
 		}
 	})
+	for name, cause := range map[string]error{
+		"fails":              errors.New("no such table"),
+		"has_no_time_left":   context.DeadlineExceeded,
+		"cannot_ask_the_api": rp.ErrUnavailable,
+	} {
+		t.Run("G03_a_session_ended_by_OnTokens_that_"+name+"_stays_ended", func(t *testing.T) { // its cookies are still there
+			t.Parallel()
+			w, v := pendingLogin(t, func(s *settings) {
+				s.auth.OnTokens = func(*middleware.Login, *rp.Tokens) error { return fmt.Errorf("directory: %w", cause) }
+			})
+			old := v.clone()
+			w.wantCode(v.open("/tokens"), "hook")
+			for range 5 {
+				w.wantLogin(old.clone().open("/private"), "")
+				w.clock.add(2 * time.Minute)
+				other := w.visitor() // whose session makes room in the memory
+				other.login("/auth/login", "bob")
+				other.send(formPost("/auth/logout", nil))
+			}
+		})
+	}
+	t.Run("E07_what_the_store_did_not_take_is_kept_though_others_ask_in_vain", func(t *testing.T) {
+		t.Parallel()
+		f := newFleet(t, "server", shortTokens)
+		v, bob := f.visitor(), f.visitor()
+		v.login("/auth/login", "alice")
+		f.clock.add(10 * time.Minute)
+		f.store.setDown(true, "Put")
+		f.wantCode(v.open("/tokens"), "session_store")
+		f.store.setDown(true, "Lock")
+		f.wantCode(v.open("/tokens"), "session_store")
+		f.store.setDown(false)
+		bob.login("/auth/login", "bob")
+		f.clock.add(8 * time.Minute)
+		bob.open("/tokens") // makes room in the memory
+		if rep := v.open("/tokens"); rep.StatusCode != http.StatusOK {
+			t.Errorf("%d %s %s", rep.StatusCode, rep.code(), errorOf(rep))
+		}
+	})
+}
+
+// wantCode checks why something was refused.
+func (w *world) wantCode(rep *reply, code string) {
+	w.Helper()
+	if rep.code() != code {
+		w.Errorf("%d %q, want %q", rep.StatusCode, rep.code(), code)
+	}
 }

@@ -39,7 +39,7 @@ type liveSessions struct {
 }
 
 type liveSession struct {
-	keep     time.Time // the entry is needed until then
+	keep     time.Time // the entry is needed until then; never set back
 	ended    bool
 	next     *record // newer than cookies may say; nil if none
 	lines    []string
@@ -174,7 +174,7 @@ func (l *liveSessions) join(rec *record, what renewal, now time.Time) (f *flight
 		return what.landed(nil, nil, e.failure), false
 	}
 	e.flight = &flight{kind: what.kind, key: what.key, done: make(chan struct{})}
-	e.keep = now.Add(successorFor)
+	e.keep = later(e.keep, now.Add(successorFor))
 	return e.flight, true
 }
 
@@ -199,12 +199,12 @@ func (l *liveSessions) land(id string, f *flight, next *record, lines []string, 
 		}
 	case next != nil && errors.Is(err, errStore):
 		if f.kind != renewGrant { // which only takes: the session still has what it had
-			e.unsaved, e.keep = next, now.Add(unsavedFor)
+			e.unsaved, e.keep = next, later(e.keep, now.Add(unsavedFor))
 		}
 		next = nil
 	case next != nil:
-		e.next, e.lines, e.until, e.keep = next, lines, now.Add(successorFor), now.Add(successorFor)
-		e.unsaved = nil
+		e.next, e.lines, e.until, e.unsaved = next, lines, now.Add(successorFor), nil
+		e.keep = later(e.keep, e.until)
 	}
 	switch {
 	case err == nil:
@@ -215,7 +215,7 @@ func (l *liveSessions) land(id string, f *flight, next *record, lines []string, 
 		pause := min(maxBackOff, backOff<<min(e.failures, 10))
 		pause -= jitter(pause / 2) // instances and sessions shall not come back all at once
 		e.failures++
-		e.retry, e.failure, e.keep = now.Add(pause), err, now.Add(pause+maxBackOff)
+		e.retry, e.failure, e.keep = now.Add(pause), err, later(e.keep, now.Add(pause+maxBackOff))
 	}
 	f.next, f.lines, f.err = next, lines, err
 	close(f.done)
