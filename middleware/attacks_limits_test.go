@@ -190,6 +190,32 @@ func TestSessionLimits(t *testing.T) {
 	}
 }
 
+// TestClockGoesBackDuringAStep (E17): whoever measures events gets no negative duration.
+func TestClockGoesBackDuringAStep(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, shortTokens)
+	v := w.visitor()
+	v.login("/auth/login", "")
+	w.clock.add(10 * time.Minute)
+	w.op.Fault(func(a *optest.Answer) {
+		if a.Grant == "refresh_token" {
+			w.clock.add(-time.Second)
+		}
+	})
+	refreshed := 0
+	for _, e := range v.open("/tokens").events {
+		if e.Name == "refreshed" && e.Code == "" {
+			refreshed++
+		}
+		if e.Took < 0 {
+			t.Errorf("%s took %v", e.Name, e.Took)
+		}
+	}
+	if refreshed != 1 {
+		t.Errorf("%d refreshes", refreshed)
+	}
+}
+
 // TestSeveral puts two Auths into one mux (K12, A09).
 func TestSeveral(t *testing.T) {
 	t.Parallel()

@@ -192,6 +192,7 @@ const (
 
 // observe reports an event, once to each of the two who may listen.
 func (a *Auth) observe(ctx context.Context, e rp.Event) {
+	e.Took = max(e.Took, 0) // the clock may have been put back meanwhile
 	if a.config.Observe != nil {
 		a.config.Observe(ctx, e)
 	}

@@ -273,6 +273,25 @@ func TestClockJumps(t *testing.T) {
 	}
 }
 
+// X20 (E17): whoever measures events gets no negative duration from a clock that is put back in the middle of a step.
+func TestClockGoesBackDuringAStep(t *testing.T) {
+	t.Parallel()
+	moved, took := &clock{}, map[string]time.Duration{}
+	w := newWorld(t, func(s *setting) {
+		s.rp.Now, s.op.Now = moved.now, moved.now
+		s.rp.Observe = func(_ context.Context, e rp.Event) { took[e.Name] = e.Took }
+	})
+	w.op.Fault(func(a *optest.Answer) {
+		if a.Endpoint == pathToken {
+			moved.forward(-time.Second)
+		}
+	})
+	_ = w.tokens(rp.AuthOptions{})
+	if d, ok := took["exchange"]; d != 0 || !ok {
+		t.Errorf("it took %v", d)
+	}
+}
+
 // X20 (E11): many users at once through one client: nobody gets what belongs to another.
 func TestUsersDoNotMix(t *testing.T) {
 	t.Parallel()

@@ -17,7 +17,7 @@ type Event struct {
 	Reference string
 	// Err is the reason of a refusal; nil if the step succeeded.
 	Err error
-	// Took is the duration of the step.
+	// Took is the duration of the step, by Config.Now; 0 if that clock was put back meanwhile, so that it is never negative.
 	Took time.Duration
 	// Receipt says what was checked in the step's ID Token or logout token; nil if it had none, or refused it.
 	Receipt *verify.Receipt
@@ -48,7 +48,7 @@ func (c *Client) observe(ctx context.Context, name string, start time.Time, rece
 		return
 	}
 	c.cfg.Observe(ctx, Event{
-		Name: name, Code: ErrorCode(err), Err: err, Took: c.cfg.Now().Sub(start), Receipt: receipt,
+		Name: name, Code: ErrorCode(err), Err: err, Took: max(c.cfg.Now().Sub(start), 0), Receipt: receipt,
 	})
 }
 
