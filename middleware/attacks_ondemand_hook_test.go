@@ -19,6 +19,7 @@ import (
 	"github.com/gorilla/sessions"
 	"golang.org/x/oauth2"
 
+	"github.com/twofold-auth/twofold/internal/canary"
 	"github.com/twofold-auth/twofold/middleware"
 	"github.com/twofold-auth/twofold/rp"
 	"github.com/twofold-auth/twofold/rp/optest"
@@ -486,7 +487,7 @@ func TestOnDemandElsewhere(t *testing.T) {
 			}
 		}))
 		t.Cleanup(api.Close)
-		client := &http.Client{Transport: w.auth.Transport(nil, api.URL)}
+		client := &http.Client{Transport: w.auth.Transport(canary.Network, api.URL)}
 		w.page = func(rw http.ResponseWriter, r *http.Request) {
 			var group sync.WaitGroup
 			for range 10 {

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/twofold-auth/twofold/internal/canary"
 	"github.com/twofold-auth/twofold/middleware"
 	"github.com/twofold-auth/twofold/rp/optest"
 )
@@ -53,7 +54,7 @@ func newProxyWorld(t *testing.T, keep ...string) *proxyWorld {
 	auth.Register(mux)
 	target, _ := url.Parse(api.URL + "/v1")
 	mux.Handle("/api/", http.NewCrossOriginProtection().Handler(auth.RequireTokens(http.StripPrefix("/api", &httputil.ReverseProxy{
-		Transport: auth.Transport(nil, api.URL),
+		Transport: auth.Transport(canary.Network, api.URL),
 		Rewrite: func(r *httputil.ProxyRequest) {
 			middleware.StripRequest(r.Out, keep...)
 			r.SetURL(target)

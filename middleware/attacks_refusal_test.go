@@ -14,6 +14,7 @@ import (
 	"github.com/gorilla/sessions"
 	"golang.org/x/oauth2"
 
+	"github.com/twofold-auth/twofold/internal/canary"
 	"github.com/twofold-auth/twofold/internal/wire"
 	"github.com/twofold-auth/twofold/middleware"
 	"github.com/twofold-auth/twofold/rp"
@@ -265,7 +266,7 @@ func TestE14_api_that_rejects_every_token(t *testing.T) {
 			t.Error(err)
 			return
 		}
-		resp, err := (&http.Client{Transport: w.auth.Transport(nil, api.URL)}).Do(req)
+		resp, err := (&http.Client{Transport: w.auth.Transport(canary.Network, api.URL)}).Do(req)
 		if err != nil {
 			t.Error(err)
 			return

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twofold-auth/twofold/internal/canary"
 	"github.com/twofold-auth/twofold/middleware"
 	"github.com/twofold-auth/twofold/rp"
 )
@@ -20,7 +21,7 @@ import (
 func TestTransport(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, shortTokens)
-	client := &http.Client{Transport: w.auth.Transport(nil, w.op.URL)} // one for the process
+	client := &http.Client{Transport: w.auth.Transport(canary.Network, w.op.URL)} // one for the process
 	w.page = func(rw http.ResponseWriter, r *http.Request) {
 		request, _ := http.NewRequestWithContext(r.Context(), http.MethodGet, w.op.URL+"/api", nil)
 		resp, err := client.Do(request)
@@ -127,7 +128,7 @@ func TestRenewedCookies(t *testing.T) {
 			r, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+"/tokens", nil)
 			r.Header = navigation("/tokens").Header
 			r.Header.Set("Cookie", v.header())
-			resp, err := http.DefaultTransport.RoundTrip(r)
+			resp, err := server.Client().Transport.RoundTrip(r)
 			if err != nil {
 				if name == "panic" {
 					return
@@ -175,7 +176,7 @@ func TestRenewedCookies(t *testing.T) {
 		r, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+"/tokens", nil)
 		r.Header = navigation("/tokens").Header
 		r.Header.Set("Cookie", v.header())
-		resp, err := http.DefaultTransport.RoundTrip(r)
+		resp, err := server.Client().Transport.RoundTrip(r)
 		if err != nil {
 			t.Fatal(err)
 		}

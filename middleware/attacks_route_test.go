@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twofold-auth/twofold/internal/canary"
 	"github.com/twofold-auth/twofold/rp/optest"
 )
 
@@ -241,7 +242,7 @@ type appTransport struct{ w *world }
 
 func (a appTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.URL.Host != "app.example" {
-		return http.DefaultTransport.RoundTrip(r)
+		return canary.Network.RoundTrip(r)
 	}
 	rec := httptest.NewRecorder()
 	in := r.Clone(r.Context())

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twofold-auth/twofold/internal/canary"
 	"github.com/twofold-auth/twofold/middleware"
 	"github.com/twofold-auth/twofold/rp"
 	"github.com/twofold-auth/twofold/rp/optest"
@@ -41,7 +42,7 @@ func newAPIWorld(t *testing.T, answer http.HandlerFunc, changes ...func(*setting
 		(*w.answer.Load())(rw, r)
 	}))
 	t.Cleanup(w.api.Close)
-	client := &http.Client{Transport: w.auth.Transport(nil, w.api.URL)}
+	client := &http.Client{Transport: w.auth.Transport(canary.Network, w.api.URL)}
 	w.mux.Handle("/call", w.auth.RequireTokens(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		w.call(rw, r, client)
 	})))

@@ -19,6 +19,7 @@ import (
 
 	"golang.org/x/oauth2"
 
+	"github.com/twofold-auth/twofold/internal/canary"
 	"github.com/twofold-auth/twofold/middleware"
 	"github.com/twofold-auth/twofold/rp"
 	"github.com/twofold-auth/twofold/rp/optest"
@@ -582,7 +583,7 @@ func TestTransportFor(t *testing.T) {
 		w := newWorld(t, append([]func(*settings){severalAPIs}, changes...)...)
 		clients := map[string]*http.Client{} // one for each API and process
 		for _, name := range []string{ordersAPI, billingAPI} {
-			clients[name] = &http.Client{Transport: w.auth.TransportFor(rp.Target{Resource: name}, nil, w.op.URL)}
+			clients[name] = &http.Client{Transport: w.auth.TransportFor(rp.Target{Resource: name}, canary.Network, w.op.URL)}
 		}
 		w.page = func(rw http.ResponseWriter, r *http.Request) {
 			request, _ := http.NewRequestWithContext(r.Context(), http.MethodGet, w.op.URL+"/api", nil)
@@ -680,7 +681,7 @@ func TestTransportFor(t *testing.T) {
 		w := newWorld(t, severalAPIs)
 		other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("a request left") }))
 		defer other.Close()
-		client := &http.Client{Transport: w.auth.TransportFor(rp.Target{Resource: ordersAPI}, nil, ordersAPI)}
+		client := &http.Client{Transport: w.auth.TransportFor(rp.Target{Resource: ordersAPI}, canary.Network, ordersAPI)}
 		var err error
 		w.page = func(_ http.ResponseWriter, r *http.Request) {
 			request, _ := http.NewRequestWithContext(r.Context(), http.MethodGet, other.URL, nil)
@@ -696,7 +697,7 @@ func TestTransportFor(t *testing.T) {
 	t.Run("E12_without_a_session", func(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t, severalAPIs)
-		client := &http.Client{Transport: w.auth.TransportFor(rp.Target{Resource: ordersAPI}, nil, ordersAPI)}
+		client := &http.Client{Transport: w.auth.TransportFor(rp.Target{Resource: ordersAPI}, canary.Network, ordersAPI)}
 		if _, err := client.Get(ordersAPI); !errors.Is(err, middleware.ErrNoSession) {
 			t.Errorf("%v", err)
 		}
@@ -705,7 +706,7 @@ func TestTransportFor(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t, severalAPIs)
 		scopes := []string{"read"}
-		client := &http.Client{Transport: w.auth.TransportFor(rp.Target{Resource: ordersAPI, Scopes: scopes}, nil, w.op.URL)}
+		client := &http.Client{Transport: w.auth.TransportFor(rp.Target{Resource: ordersAPI, Scopes: scopes}, canary.Network, w.op.URL)}
 		scopes[0] = "write"
 		w.page = func(rw http.ResponseWriter, r *http.Request) {
 			request, _ := http.NewRequestWithContext(r.Context(), http.MethodGet, w.op.URL+"/api", nil)
@@ -726,7 +727,7 @@ func TestTransportFor(t *testing.T) {
 	t.Run("E16_consent_is_told_through_the_client", func(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t, severalAPIs)
-		client := &http.Client{Transport: w.auth.TransportFor(rp.Target{Resource: "https://fresh.example"}, nil, w.op.URL)}
+		client := &http.Client{Transport: w.auth.TransportFor(rp.Target{Resource: "https://fresh.example"}, canary.Network, w.op.URL)}
 		var err error
 		w.page = func(_ http.ResponseWriter, r *http.Request) {
 			request, _ := http.NewRequestWithContext(r.Context(), http.MethodGet, w.op.URL+"/api", nil)

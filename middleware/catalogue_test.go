@@ -75,7 +75,7 @@ func targetAt(t *testing.T, op *optest.Server, responseType rp.ResponseType, alg
 		Issuer: op.URL, ClientID: "app", ClientAuth: rp.SecretBasic(attackSecret), RedirectURL: server.URL + "/auth/callback",
 		ResponseType: responseType, IDTokenAlgorithm: alg, Scopes: []string{"openid", "email", "offline_access"},
 		Insecure: rp.Insecure{PlainHTTP: true}, Logger: heard.Logger(),
-		HTTPClient: &http.Client{Transport: heard.Transport(http.DefaultTransport)},
+		HTTPClient: &http.Client{Transport: heard.Transport(nil)},
 		Observe:    func(_ context.Context, e rp.Event) { heard.Value(e) },
 	})
 	if err != nil {

@@ -112,7 +112,7 @@ func newApp(t testing.TB, s setup) *app {
 		RedirectURL: a.server.URL + "/auth/callback", PostLogoutRedirectURL: a.server.URL + "/auth/logged-out",
 		Scopes: []string{"openid", "profile", "email", "offline_access"}, Now: a.clock.Now,
 		Insecure: rp.Insecure{PlainHTTP: true}, Logger: log, Observe: func(_ context.Context, e rp.Event) { say(e) },
-		HTTPClient: &http.Client{Transport: heard.Transport(http.DefaultTransport)},
+		HTTPClient: &http.Client{Transport: heard.Transport(nil)},
 	}
 	if s.client != nil {
 		s.client(&clientConfig)
@@ -179,7 +179,7 @@ func (a *app) pages() {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 		}
 	})))
-	api := &http.Client{Transport: a.auth.Transport(nil, strings.TrimSuffix(a.op.URL, "/"))}
+	api := &http.Client{Transport: a.auth.Transport(canary.Network, strings.TrimSuffix(a.op.URL, "/"))}
 	a.mux.Handle("/api", a.auth.RequireLogin(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		req, _ := http.NewRequestWithContext(r.Context(), http.MethodGet, strings.TrimSuffix(a.op.URL, "/")+"/api", nil)
 		resp, err := api.Do(req)

@@ -48,7 +48,7 @@ func listen(tb testing.TB, c *rp.Config) {
 		c.Observe = func(_ context.Context, e rp.Event) { heard.Value(e) }
 	}
 	if c.HTTPClient == nil {
-		c.HTTPClient = &http.Client{Transport: heard.Transport(http.DefaultTransport)}
+		c.HTTPClient = &http.Client{Transport: heard.Transport(nil)}
 	}
 }
 

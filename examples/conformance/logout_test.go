@@ -104,7 +104,7 @@ func TestFrontchannelLogout(t *testing.T) {
 			w.status("/protected", http.StatusOK)
 			frame := func(query url.Values) {
 				t.Helper()
-				response, err := http.Get(w.base + "/frontchannel-logout?" + query.Encode()) // without a cookie, as in a frame
+				response, err := script.Get(w.base + "/frontchannel-logout?" + query.Encode()) // without a cookie, as in a frame
 				if err != nil {
 					t.Fatal(err)
 				}

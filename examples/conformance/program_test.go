@@ -335,7 +335,7 @@ func TestConformance_the_provider_may_replace_its_keys(t *testing.T) {
 func TestConformance_only_a_navigation_starts_a_login(t *testing.T) {
 	t.Parallel()
 	w := start(t, optest.Config{}, nil)
-	response, err := http.Get(w.base + "/protected")
+	response, err := script.Get(w.base + "/protected")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -473,7 +473,7 @@ func TestConformance_refresh_comes_from_this_site_or_from_no_browser(t *testing.
 			r.AddCookie(c)
 		}
 		calls := w.op.Calls("/oauth/token")
-		response, err := http.DefaultClient.Do(r)
+		response, err := script.Do(r)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -506,6 +506,9 @@ func TestMain(m *testing.M) {
 	}
 	os.Exit(m.Run())
 }
+
+// script is a client without cookies. httptest closes the idle connections of http.DefaultTransport with each server.
+var script = &http.Client{Transport: &http.Transport{}}
 
 func command(ctx context.Context, change map[string]string) *exec.Cmd {
 	values := good()
@@ -540,7 +543,7 @@ func TestProgram_ends_at_once_on_SIGTERM(t *testing.T) {
 		t.Fatal(err)
 	}
 	for deadline := time.Now().Add(10 * time.Second); ; {
-		response, err := http.Get("http://" + address + "/healthz")
+		response, err := script.Get("http://" + address + "/healthz")
 		if err == nil {
 			_ = response.Body.Close()
 			break

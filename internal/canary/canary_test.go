@@ -40,7 +40,7 @@ func TestSecretsAreFound(t *testing.T) {
 			t.Run(name+secret, func(t *testing.T) {
 				t.Parallel()
 				r := canary.New()
-				client := &http.Client{Transport: r.Transport(http.DefaultTransport)}
+				client := &http.Client{Transport: r.Transport(nil)}
 				app := r.Handler(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 					switch req.URL.Path {
 					case "/login":

@@ -78,8 +78,17 @@ func (r *Recorder) fields(encoded string, names []string) {
 	}
 }
 
-// Transport listens to what an app and its provider say to each other; base is what carries it.
-func (r *Recorder) Transport(base http.RoundTripper) http.RoundTripper { return transport{r, base} }
+// Network is a transport for tests: httptest closes the idle connections of http.DefaultTransport with each server, and
+// so breaks redirects of other tests that run at the same time.
+var Network http.RoundTripper = &http.Transport{MaxIdleConnsPerHost: 100}
+
+// Transport listens to what an app and its provider say to each other; base is what carries it, nil is [Network].
+func (r *Recorder) Transport(base http.RoundTripper) http.RoundTripper {
+	if base == nil {
+		base = Network
+	}
+	return transport{r, base}
+}
 
 type transport struct {
 	*Recorder

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -46,15 +47,28 @@ type Browser struct {
 	jar    jar
 }
 
-// NewBrowser returns a browser with an empty jar. It uses the Transport and the Timeout of c; nil: the default transport
-// and 10 s. For a TLS server pass [Server.Client].
+// network carries the requests of browsers without a transport. It is not http.DefaultTransport itself: httptest closes
+// that one's idle connections with each server, and so breaks redirects of other tests that run at the same time.
+var network = sync.OnceValue(func() http.RoundTripper {
+	if std, ok := http.DefaultTransport.(*http.Transport); ok { //nolint:forbidigo // copied, for proxies and dialing
+		return std.Clone()
+	}
+	return http.DefaultTransport //nolint:forbidigo // somebody's own
+})
+
+// NewBrowser returns a browser with an empty jar. It uses the Transport and the Timeout of c; nil: 10 s and a copy of the
+// default transport, which a client without a Transport gets too. For a TLS server pass [Server.Client].
 func NewBrowser(c *http.Client) *Browser {
 	b := &Browser{client: &http.Client{
+		Transport:     network(),
 		Timeout:       10 * time.Second,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
 	if c != nil {
-		b.client.Transport, b.client.Timeout = c.Transport, c.Timeout
+		b.client.Timeout = c.Timeout
+	}
+	if c != nil && c.Transport != nil {
+		b.client.Transport = c.Transport
 	}
 	return b
 }
