@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/alicebob/miniredis/v2"
 
@@ -33,7 +34,7 @@ func TestStore_miniredis(t *testing.T) {
 
 func TestStore_redis(t *testing.T) {
 	t.Parallel()
-	server, err := servertest.Redis("--appendonly", "yes", "--appendfsync", "always")
+	server, err := servertest.Redis(servertest.AOF...)
 	server = started(t, server, err)
 	start(t, optest.Config{}, map[string]string{"RP_STORE": "redis://" + server.Addr}).outlives(server)
 }
@@ -67,10 +68,27 @@ func (w *world) outlives(server *servertest.Server) {
 	if err := server.Start(); err != nil {
 		t.Fatal(err)
 	}
+	w.recovers()
 	if p := w.status("/me", http.StatusOK); member(t, p, "sub") != "alice" {
 		t.Errorf("/me: %s", p.Body)
 	}
 	w.quiet()
+}
+
+// recovers waits until the app has found its store again: where all connections of a pool are lost, and on a machine with
+// one processor the pool is small, go-redis looks once a second.
+func (w *world) recovers() {
+	w.t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	limit := time.After(time.Minute)
+	for w.open("/me").Status == http.StatusServiceUnavailable {
+		select {
+		case <-tick.C:
+		case <-limit:
+			w.t.Fatalf("the store is never found again\n%s", w.log)
+		}
+	}
 }
 
 func TestStore_that_was_never_there_stops_neither_start_nor_health(t *testing.T) {

@@ -252,7 +252,7 @@ func until(t *testing.T, ready func() bool) {
 	t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	limit := time.After(20 * time.Second)
+	limit := time.After(time.Minute)
 	for !ready() {
 		select {
 		case <-tick.C:

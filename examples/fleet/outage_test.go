@@ -57,12 +57,18 @@ func (c *client) served(answers []answer) {
 	}
 }
 
-// lives wants the session at each instance, as soon as they have found the store again: go-redis looks once a second.
+// lives wants the session at each instance, as soon as all have found the store again: go-redis looks once a second,
+// and the instances take turns.
 func (c *client) lives(b *optest.Browser) {
 	c.Helper()
-	for range names {
-		until(c.T, func() bool { return c.ask(b).status != http.StatusServiceUnavailable })
-	}
+	inRow := 0
+	until(c.T, func() bool {
+		inRow++
+		if c.ask(b).status == http.StatusServiceUnavailable {
+			inRow = 0
+		}
+		return inRow == len(names)
+	})
 	for range names {
 		if a := c.ask(b); a.status != http.StatusOK || a.Subject != "alice" {
 			c.Errorf("the session is lost: %d %s %v", a.status, a.code, a.err)

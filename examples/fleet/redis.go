@@ -17,7 +17,7 @@ type store interface {
 // startRedis starts the machine's redis-server on a free port and with a directory of its own, or where there is none
 // an embedded one.
 func startRedis() (s store, addr, what string, err error) {
-	server, err := servertest.Redis("--appendonly", "yes", "--appendfsync", "always")
+	server, err := servertest.Redis(servertest.AOF...)
 	switch {
 	case err == nil:
 		return server, server.Addr, "the machine's redis-server", nil

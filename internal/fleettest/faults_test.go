@@ -147,8 +147,8 @@ func (f *fleet) recovers(began time.Time) {
 		case <-f.Context().Done():
 			f.Fatal("the store is never found again")
 		}
-		if time.Since(began) > 15*time.Second {
-			f.Fatal("the store is not found again in 15 s")
+		if time.Since(began) > time.Minute {
+			f.Fatal("the store is not found again in a minute")
 		}
 	}
 	f.Logf("all instances serve again %v after the store is back, without a restart", time.Since(began).Round(10*time.Millisecond))
@@ -170,7 +170,7 @@ func (f *fleet) dies(server *servertest.Server) {
 // TestRedisKilledWithAOF: nobody loses anything.
 func TestRedisKilledWithAOF(t *testing.T) {
 	t.Parallel()
-	f, server, _ := redisFleet(t, "--appendonly", "yes", "--appendfsync", "always")
+	f, server, _ := redisFleet(t, servertest.AOF...)
 	f.dies(server)
 	f.wantRefreshes(f.stream("back", nil, well), users)
 	f.tokensEnd()

@@ -22,13 +22,14 @@ import (
 // ErrMissing says that the program is not on this machine. Tests skip by name then, but not where CI is set.
 var ErrMissing = errors.New("servertest: not installed")
 
-const patience = 30 * time.Second
+const patience = 2 * time.Minute // a loaded machine, a cold disk
 
 // Server is one server process.
 type Server struct {
 	// Addr is its host:port.
 	Addr string
 
+	free  func() // gives the port back
 	dir   string // removed by Stop
 	path  string
 	args  []string
@@ -38,6 +39,10 @@ type Server struct {
 	cmd   *exec.Cmd
 	log   *os.File
 }
+
+// AOF are arguments for a Redis that forgets nothing by [Server.Kill]: what it has written is the system's. Only a machine
+// that loses its power needs more, and to wait for a disk would make tests depend on it.
+var AOF = []string{"--appendonly", "yes", "--appendfsync", "no"}
 
 // Redis starts redis-server with these arguments behind the usual ones. Nothing is kept on disk unless they ask for it.
 func Redis(args ...string) (*Server, error) { return redis("redis-server", args) }
@@ -98,7 +103,7 @@ func Postgres(args ...string) (*Server, error) {
 		return nil, fmt.Errorf("servertest: initdb: %w: %s", err, out)
 	}
 	s.crash = syscall.SIGQUIT // ends its children too, without saving anything
-	s.args = append([]string{"-D", data, "-h", "127.0.0.1", "-p", s.port(), "-k", s.dir, "-F"}, args...)
+	s.args = append([]string{"-D", data, "-h", "127.0.0.1", "-p", s.port(), "-k", "", "-F"}, args...)
 	s.ready = func(ctx context.Context) bool {
 		return exec.CommandContext(ctx, filepath.Join(bin, "pg_isready"), "-q", "-U", "twofold", "-h", "127.0.0.1", "-p", s.port()).Run() == nil //nolint:gosec // as above
 	}
@@ -116,28 +121,33 @@ func prepare(program string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	addr, err := freeAddr()
+	addr, free, err := Reserve()
 	if err != nil {
 		return nil, err
 	}
 	dir, err := os.MkdirTemp("", "twofold-"+program+"-")
-	return &Server{Addr: addr, dir: dir, path: path, crash: os.Kill}, err
+	return &Server{Addr: addr, free: free, dir: dir, path: path, crash: os.Kill}, err
 }
 
-// freeAddr finds a port below those that systems give to connections and to listeners on port 0: one of them could take
-// it before the server starts, or while it is killed.
-func freeAddr() (string, error) {
-	var err error
+// Reserve finds a TCP port below those that systems give to connections and to listeners on port 0: one of them could
+// take it before the server starts, or while it is killed. Until release no other test gets it, of this process or of
+// another: they all hold the UDP port of the same number meanwhile.
+func Reserve() (addr string, release func(), err error) {
 	for range 100 {
 		var b [2]byte
 		_, _ = rand.Read(b[:]) // never fails
-		addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(12000+int(binary.BigEndian.Uint16(b[:]))%20000))
+		addr = net.JoinHostPort("127.0.0.1", strconv.Itoa(12000+int(binary.BigEndian.Uint16(b[:]))%20000))
+		var held net.PacketConn
+		if held, err = (&net.ListenConfig{}).ListenPacket(context.Background(), "udp", addr); err != nil {
+			continue
+		}
 		var listener net.Listener
 		if listener, err = (&net.ListenConfig{}).Listen(context.Background(), "tcp", addr); err == nil {
-			return addr, listener.Close()
+			return addr, func() { _ = held.Close() }, listener.Close()
 		}
+		_ = held.Close()
 	}
-	return "", err
+	return "", nil, err
 }
 
 // find prefers Debian's directories of PostgreSQL: all programs of one version are there.
@@ -215,6 +225,7 @@ func (s *Server) Stop() {
 		s.cmd = nil
 	}
 	_ = os.RemoveAll(s.dir)
+	s.free()
 }
 
 // Command sends one inline command to a Redis server, without a client library, and returns the first line of the answer.

@@ -105,16 +105,14 @@ func TestMiniredis(t *testing.T) {
 	t.Parallel()
 	server := miniredis.RunT(t)
 	stop, done := make(chan struct{}), make(chan struct{})
-	go func() { // its time to live passes only when it is told
+	go func() { // its time to live passes only when it is told, and never faster than the suite's
 		defer close(done)
-		const beat = 10 * time.Millisecond
-		tick := time.NewTicker(beat)
-		defer tick.Stop()
+		const beat = 5 * time.Millisecond
 		for {
 			select {
 			case <-stop:
 				return
-			case <-tick.C:
+			case <-time.After(beat):
 				server.FastForward(beat)
 			}
 		}
@@ -137,12 +135,12 @@ func TestCluster(t *testing.T) {
 // cluster starts that many masters, which share the slots, and returns their addresses.
 func cluster(t *testing.T, n int) []string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	var servers []*servertest.Server
 	var addrs []string
 	for i := range n {
-		server := serve(t, "--cluster-enabled", "yes", "--cluster-port", freePort(t), "--cluster-node-timeout", "2000")
+		server := serve(t, "--cluster-enabled", "yes", "--cluster-port", reserve(t), "--cluster-node-timeout", "2000")
 		first, last := i*16384/n, (i+1)*16384/n-1
 		command(t, ctx, server, "CLUSTER", "ADDSLOTSRANGE", fmt.Sprint(first), fmt.Sprint(last))
 		command(t, ctx, server, "CLUSTER", "SET-CONFIG-EPOCH", fmt.Sprint(i+1))
@@ -167,14 +165,14 @@ func cluster(t *testing.T, n int) []string {
 	return addrs
 }
 
-func freePort(t *testing.T) string {
+func reserve(t *testing.T) (port string) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, release, err := servertest.Reserve()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = l.Close() }()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
+	t.Cleanup(release)
+	_, port, _ = net.SplitHostPort(addr)
 	return port
 }
 
@@ -187,7 +185,7 @@ func command(t *testing.T, ctx context.Context, s *servertest.Server, words ...s
 
 func waitFor(t *testing.T, what string, happened func() bool) {
 	t.Helper()
-	deadline, tick := time.NewTimer(20*time.Second), time.NewTicker(10*time.Millisecond)
+	deadline, tick := time.NewTimer(2*time.Minute), time.NewTicker(10*time.Millisecond)
 	defer deadline.Stop()
 	defer tick.Stop()
 	for !happened() {

@@ -3,4 +3,4 @@ package storetest
 import "time"
 
 // LosePatience has rows fail soon.
-func LosePatience() { patience = 2 * time.Second }
+func LosePatience() { patience, lease = 2*time.Second, 600*time.Millisecond }

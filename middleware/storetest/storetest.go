@@ -112,7 +112,7 @@ const (
 )
 
 // patience is the longest wait for what must happen.
-var patience = 20 * time.Second
+var patience = time.Minute
 
 // unique returns a name that no other row has.
 func unique() string { return rand.Text() }
