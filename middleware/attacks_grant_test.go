@@ -2,6 +2,7 @@ package middleware_test
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -157,4 +158,110 @@ func TestL16_values_too_large_after_the_exchange(t *testing.T) {
 		}
 	})
 	w.refused(w.visitor().answer("/auth/login", "").post(), 500, "values")
+}
+
+// E07: the store is down when the provider has replaced the refresh token of a grant. The next one who asks writes it.
+func TestE07_store_does_not_take_a_refreshed_grant(t *testing.T) {
+	t.Parallel()
+	lose := func(t *testing.T) (f *fleet, id string, source rp.TokenSource) {
+		f, _, id = granted(t)
+		source = f.offline(id)
+		f.clock.add(time.Hour)
+		f.store.setDown(true, "Put")
+		if _, err := source.Token(t.Context()); err == nil {
+			t.Error("the store is down: no error")
+		}
+		if _, err := source.Token(t.Context()); err == nil {
+			t.Error("the store is still down: no error")
+		}
+		if n := f.refreshes(); n != 1 {
+			t.Errorf("%d refreshes", n)
+		}
+		f.store.setDown(false)
+		return f, id, source
+	}
+	for _, after := range []time.Duration{time.Second, 9 * time.Minute} {
+		for _, another := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%v_another_worker_%v", after, another), func(t *testing.T) {
+				t.Parallel()
+				f, id, source := lose(t)
+				if another {
+					source = f.offline(id)
+				}
+				f.clock.add(after)
+				if _, err := source.Token(t.Context()); err != nil {
+					t.Error(err)
+				}
+				f.clock.add(24 * time.Hour)
+				if _, err := f.other.offline(id).Token(t.Context()); err != nil {
+					t.Errorf("the other instance: %v", err)
+				}
+			})
+		}
+	}
+	t.Run("ended_before_that", func(t *testing.T) {
+		t.Parallel()
+		f, id, source := lose(t)
+		if err := f.auth.EndGrant(t.Context(), id); err != nil {
+			t.Error(err)
+		}
+		_ = f.auth.Close() // the revocation
+		if _, err := source.Token(t.Context()); !errors.Is(err, middleware.ErrNoSession) {
+			t.Errorf("Token: %v", err)
+		}
+		last := f.op.Requests("/oauth/token")
+		for _, r := range f.op.Requests("/revoke") {
+			if r.Form.Get("token_type_hint") == "refresh_token" && r.Form.Get("token") == last[len(last)-1].Form.Get("refresh_token") {
+				t.Error("the replaced token was revoked")
+			}
+		}
+	})
+}
+
+// offline is the source of a grant.
+func (w *world) offline(id string) rp.TokenSource {
+	w.Helper()
+	source, err := w.auth.Offline(w.Context(), id)
+	if err != nil {
+		w.Fatal(err)
+	}
+	return source
+}
+
+// E06: another instance refreshes between the two writes of a grant, and there is no lock.
+func TestE06_grant_beside_a_refresh_without_a_lock(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, "unlocked", shortTokens)
+	v := f.visitor()
+	v.login("/auth/login", "alice")
+	other, puts, id := v.on(f.other), 0, ""
+	f.page = func(_ http.ResponseWriter, r *http.Request) {
+		f.store.onCall(func(method string) {
+			if method != "Put" {
+				return
+			}
+			if puts++; puts == 2 { // of the session
+				f.store.onCall(nil)
+				f.clock.add(10 * time.Minute)
+				f.page = fingerprint
+				if rep := other.open("/tokens"); rep.StatusCode != http.StatusOK {
+					t.Errorf("the other instance: %d %s", rep.StatusCode, rep.code())
+				}
+			}
+		})
+		var err error
+		if id, err = middleware.FromContext(r.Context()).Grant(r.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	v.open("/private")
+	f.clock.add(time.Hour)
+	if _, err := f.offline(id).Token(t.Context()); err != nil {
+		t.Errorf("the grant: %v", err)
+	}
+	f.store.mu.Lock()
+	defer f.store.mu.Unlock()
+	if n := len(f.store.sessions); n != 2 {
+		t.Errorf("%d records for a session and a grant", n)
+	}
 }

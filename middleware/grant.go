@@ -52,8 +52,13 @@ func (s *Session) Grant(ctx context.Context) (id string, err error) {
 			s.state.adopt(got.next, got.lines)
 		}
 		switch {
-		case err == nil && moved:
+		case err == nil && moved && got.next.part.gaveAway():
 			return id, nil
+		case err == nil && moved: // another instance has refreshed meanwhile, without a lock: the grant's refresh token is replaced
+			if err := a.server.remove(ctx, a.server.key("grant", id)); err != nil {
+				return "", err
+			}
+			own++
 		case moved && errors.Is(err, ErrNoSession): // logged out meanwhile: nobody will hear of the grant
 			return "", errors.Join(err, a.EndGrant(ctx, id))
 		case moved: // the session may still have the refresh token
@@ -85,6 +90,11 @@ func (a *Auth) moveTo(id string, moved *bool) renewal {
 		*moved = true
 		return rec.successor(&part), nil
 	}}
+}
+
+// gaveAway reports whether a part has tokens, and the refresh token no more.
+func (p *tokenPart) gaveAway() bool {
+	return p.kind == partTokens && p.parsed.OAuth2().RefreshToken == ""
 }
 
 // grant is a refresh token that belongs to no session. Without tokens it is one that the provider refuses.
@@ -187,6 +197,9 @@ func (a *Auth) EndGrant(ctx context.Context, grantID string) error {
 	}
 	if err := a.server.remove(ctx, a.server.key("grant", grantID)); err != nil {
 		return err
+	}
+	if u := a.live.unsavedGrant(grantID); g != nil && u != nil && u.isOf(g) {
+		g = u.next
 	}
 	if g != nil {
 		a.revoke(ctx, &record{part: &tokenPart{kind: partTokens, parsed: g.tokens}})
@@ -304,6 +317,9 @@ func (o *offline) renew(ctx context.Context, rejected string) (*grant, error) {
 	}
 	defer unlock()
 	g, err := a.server.grant(ctx, o.id)
+	if err == nil {
+		g, err = o.settle(ctx, g)
+	}
 	began := a.config.Now()
 	switch {
 	case err != nil || g.serves(rejected, began):
@@ -334,6 +350,49 @@ func (o *offline) renew(ctx context.Context, rejected string) (*grant, error) {
 	}
 }
 
+// unsavedGrant is what the provider gave for a grant, and the store did not take.
+type unsavedGrant struct {
+	base []byte // rp.Tokens.Bytes of what it was made of
+	next *grant
+}
+
+// isOf reports whether g is still what u was made of.
+func (u *unsavedGrant) isOf(g *grant) bool { return bytes.Equal(u.base, g.tokens.Bytes()) }
+
+// unsavedGrant is what this process keeps of a grant because the store was down; nil is nothing.
+func (l *liveSessions) unsavedGrant(id string) *unsavedGrant {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if e := l.entries[id]; e != nil {
+		return e.grant
+	}
+	return nil
+}
+
+// keepGrant remembers u, for as long as what a session's store did not take; nil forgets what there was.
+func (l *liveSessions) keepGrant(id string, u *unsavedGrant, now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if u == nil && l.entries[id] == nil {
+		return
+	}
+	e := l.entry(id, now)
+	if e.grant = u; u != nil {
+		e.keep = later(e.keep, now.Add(unsavedFor))
+	}
+}
+
+// settle writes what the store did not take when g was refreshed last. The caller has the lock.
+func (o *offline) settle(ctx context.Context, g *grant) (*grant, error) {
+	u := o.auth.live.unsavedGrant(o.id)
+	if u == nil || !u.isOf(g) {
+		return g, nil
+	}
+	next := *u.next
+	next.version = g.version
+	return o.keep(ctx, g, &next)
+}
+
 // keep writes what the provider has said of base: new tokens, or that it refuses the old. If another instance was
 // first, its tokens count, unless they are still those of base.
 func (o *offline) keep(ctx context.Context, base, next *grant) (*grant, error) {
@@ -350,6 +409,11 @@ func (o *offline) keep(ctx context.Context, base, next *grant) (*grant, error) {
 		next.version = current.version
 		err = o.write(ctx, next)
 	}
+	var unsaved *unsavedGrant
+	if errors.Is(err, errStore) && next.tokens != nil {
+		unsaved = &unsavedGrant{base: base.tokens.Bytes(), next: next}
+	}
+	o.auth.live.keepGrant(o.id, unsaved, o.auth.config.Now())
 	if errors.Is(err, ErrNoSession) && next.tokens != nil { // it was ended meanwhile: nobody holds these
 		o.auth.revoke(ctx, &record{part: &tokenPart{kind: partTokens, parsed: next.tokens}})
 	}

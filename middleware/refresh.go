@@ -49,6 +49,7 @@ type liveSession struct {
 	retry    time.Time // the provider is not asked again before
 	failure  error
 	unsaved  *record            // the provider has given it, and the store was down
+	grant    *unsavedGrant      // the same of a grant, whose ID is the entry's
 	refused  map[string]refusal // by target; nil if none
 
 	moved      string // the handle of the session in which this one went on, until movedUntil
