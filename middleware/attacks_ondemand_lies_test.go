@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twofold-auth/twofold/middleware"
 	"github.com/twofold-auth/twofold/rp"
 	"github.com/twofold-auth/twofold/rp/optest"
 	"github.com/twofold-auth/twofold/verify"
@@ -129,6 +130,31 @@ func TestOnDemandSecondToken(t *testing.T) {
 		r.Header.Set("Accept", "application/json")
 		w.refused(v.send(r), http.StatusBadRequest, "id_token_mismatch")
 	})
+	for name, mode := range map[string]middleware.ExchangeMode{"now": middleware.ExchangeNow, "on_demand": middleware.ExchangeOnDemand} {
+		t.Run("D15_tokens_that_nobody_gets_are_revoked_"+name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, func(s *settings) { s.auth.Exchange = mode })
+			came, revoked := make(chan string, 2), make(chan string, 2)
+			w.op.Fault(func(a *optest.Answer) {
+				switch {
+				case a.Grant == "authorization_code":
+					a.Claims["sub"] = "bob"
+					came <- a.JSON["refresh_token"].(string)
+					came <- a.JSON["access_token"].(string)
+				case a.Endpoint == "/revoke":
+					revoked <- a.Request.Form.Get("token")
+				}
+			})
+			v := w.visitor()
+			v.answer("/auth/login", "alice").post()
+			v.open("/tokens")
+			for range 2 {
+				if <-revoked != <-came {
+					t.Error("not what came")
+				}
+			}
+		})
+	}
 	t.Run("D26_the_same_token_twice", func(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t, onDemand)

@@ -16,7 +16,8 @@ import (
 // [ErrNotVerified] for a value that VerifyResponse did not make; [ErrOtherClient]; [ErrNoCode]; [ErrCodeSpent] if this
 // Client has sent this code before (it remembers ten minutes), however a was made; an [*Error] if the provider refused;
 // [ErrUnavailable] if it could not be reached in time or answered 5xx: without ErrNotSent the code is spent even so;
-// [ErrTokenResponse]; a [*verify.Error] if the second ID Token was refused or does not match the first.
+// [ErrTokenResponse]; a [*verify.Error] if the second ID Token was refused or does not match the first: then what came is
+// revoked, in the background, where the provider has a revocation_endpoint.
 //
 // See Core 3.3.3, https://openid.net/specs/openid-connect-core-1_0.html#HybridTokenEndpoint.
 func (c *Client) Exchange(ctx context.Context, a *AuthResponse) (*Tokens, error) {
@@ -57,7 +58,11 @@ func (c *Client) exchange(ctx context.Context, a *AuthResponse) (*Tokens, error)
 	if err != nil {
 		return nil, err
 	}
-	return c.secondTokens(ctx, a, response)
+	t, err := c.secondTokens(ctx, a, response)
+	if err != nil {
+		c.discard(ctx, c.tokens(response))
+	}
+	return t, err
 }
 
 // spend lets a code pass once.

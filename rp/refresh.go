@@ -26,8 +26,9 @@ const maxAudience = 2 << 10
 // [ErrNotVerified]; [ErrOtherClient]; [ErrNoRefreshToken]; an [*Error] if the provider refused: with the code
 // invalid_grant the refresh token is dead; [ErrUnavailable] if the provider could not be reached in time or answered
 // 5xx: t is as good as before, unless its refresh token was rotated before the answer was lost; [ErrTokenResponse]; a
-// [*verify.Error]: the new tokens are discarded, and the session should end. Concurrent calls with one t are not
-// merged: that is the caller's, who knows the session.
+// [*verify.Error]: the new tokens are discarded, and revoked in the background where the provider has a
+// revocation_endpoint, and the session should end. Concurrent calls with one t are not merged: that is the caller's, who
+// knows the session.
 //
 // Beside one error there is a result: if the keys for the ID Token that came could not be had ([verify.ErrKeySet], with
 // ErrUnavailable) and the refresh token was replaced, it is t with the new refresh token alone. Keep it in place of t, for
@@ -80,7 +81,10 @@ func (c *Client) refresh(ctx context.Context, t *Tokens, to Target) (*Tokens, *v
 	switch {
 	case errors.Is(err, verify.ErrKeySet) && next.token.RefreshToken != t.token.RefreshToken:
 		return next.WithAccessTokenOf(t), nil, err
+	case errors.Is(err, verify.ErrKeySet): // t is as good as before
+		return nil, nil, err
 	case err != nil:
+		c.discard(ctx, next)
 		return nil, nil, c.advise(err)
 	}
 	next.idToken.set(renewed)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"time"
 )
 
 // The values of token_type_hint (RFC 7009, section 2.1).
@@ -77,4 +78,20 @@ func (c *Client) revokeToken(ctx context.Context, endpoint, token, hint string) 
 		return c.tokenError(a, form)
 	}
 	return nil
+}
+
+// discardTimeout bounds a revocation for which nobody waits.
+const discardTimeout = 5 * time.Second
+
+// discard revokes, in the background and as far as the provider lets it, what came with an ID Token that is not believed:
+// nobody gets these tokens, and they may be another user's.
+func (c *Client) discard(ctx context.Context, t *Tokens) {
+	if p := c.provider.peek(); p == nil || p.endpoints.Revocation == "" {
+		return
+	}
+	c.work.run(ctx, func(ctx context.Context) {
+		ctx, cancel := context.WithTimeout(ctx, discardTimeout)
+		defer cancel()
+		_ = c.Revoke(ctx, t) // observed there
+	})
 }
