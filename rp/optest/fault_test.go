@@ -2,6 +2,7 @@ package optest_test
 
 import (
 	"bytes"
+	"crypto/ed25519"
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
@@ -263,6 +264,8 @@ func TestHalfHashAndJWSPanicOnNonsense(t *testing.T) {
 	for name, f := range map[string]func(){
 		"hash": func() { optest.HalfHash("X", "") }, "alg": func() { optest.JWS("XX999", nil, nil, nil) },
 		"key": func() { optest.JWS("RS256", []byte("secret"), nil, nil) }, "nothing": func() { optest.JWS("HS256", nil, nil, nil) },
+		"hash of an HMAC": func() { optest.JWS("HS999", []byte("k"), nil, nil) },
+		"curve":           func() { optest.JWS("ES256", ed25519.NewKeyFromSeed(make([]byte, 32)), nil, nil) },
 	} {
 		if message := panics(f); !strings.HasPrefix(message, "optest: ") {
 			t.Errorf("%s: %q", name, message)
