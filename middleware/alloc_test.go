@@ -1,14 +1,17 @@
 package middleware_test
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/twofold-auth/twofold/middleware"
 	"github.com/twofold-auth/twofold/rp/optest"
@@ -70,7 +73,7 @@ func TestAllocRequireLogin(t *testing.T) {
 	skipUnderRace(t)
 	a := newApp(t, setup{op: typical})
 	jwtTokens(a)
-	checkAllocs(t, 15, a.auth.RequireLogin(http.HandlerFunc(nothing)), loggedIn(t, a, "/account"))
+	checkAllocs(t, 13, a.auth.RequireLogin(http.HandlerFunc(nothing)), loggedIn(t, a, "/account"))
 }
 
 func TestAllocRequireTokens(t *testing.T) {
@@ -82,7 +85,52 @@ func TestAllocRequireTokens(t *testing.T) {
 			t.Error(err)
 		}
 	}))
-	checkAllocs(t, 25, h, loggedIn(t, a, "/orders"))
+	checkAllocs(t, 24, h, loggedIn(t, a, "/orders"))
+}
+
+// loaded is a store that costs nothing: it answers as it did the first time.
+type loaded struct {
+	*fleetStore
+	data    []byte
+	version uint64
+}
+
+func (l *loaded) Load(ctx context.Context, id string, tombs ...string) ([]byte, uint64, time.Time, error) {
+	var err error
+	if l.data == nil {
+		l.data, l.version, _, err = l.fleetStore.Load(ctx, id, tombs...)
+	}
+	return l.data, l.version, time.Time{}, err
+}
+
+// TestAllocStore: who needs the user alone copies nothing of the tokens that the store brought with it.
+func TestAllocStore(t *testing.T) {
+	skipUnderRace(t)
+	store := &loaded{}
+	a := newApp(t, setup{op: typical, auth: func(c *middleware.Config) {
+		store.fleetStore = newFleetStore(c.Now)
+		c.Store = store
+	}})
+	jwtTokens(a)
+	r := loggedIn(t, a, "/account")
+	store.data = nil // the session is complete now
+	user := a.auth.RequireLogin(http.HandlerFunc(nothing))
+	checkAllocs(t, 21, user, r)
+	checkAllocs(t, 32, a.auth.RequireTokens(http.HandlerFunc(nothing)), r)
+	w := &quiet{http.Header{}}
+	const runs = 100
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for range runs {
+		w.reset()
+		user.ServeHTTP(w, r)
+	}
+	runtime.ReadMemStats(&after)
+	size := (after.TotalAlloc - before.TotalAlloc) / runs
+	t.Logf("%d bytes, of a record of %d", size, len(store.data))
+	if size > 2600 {
+		t.Errorf("%d bytes for the user alone, of a record of %d", size, len(store.data))
+	}
 }
 
 func TestAllocLoginStart(t *testing.T) {

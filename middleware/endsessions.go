@@ -184,7 +184,7 @@ func (a *Auth) endListed(ctx context.Context, lister SessionLister, tomb string,
 				continue // not ours, or a later login
 			}
 			if !e.revoke {
-				rec.part, rec.sealed = nil, ""
+				rec.part, rec.stored = nil, nil
 			}
 			if err := a.remove(ctx, one.ID, rec); err != nil {
 				return err

@@ -31,7 +31,8 @@ type serverStore struct {
 }
 
 const (
-	storedVersion = 1
+	handleVersion = 1
+	recordVersion = 2
 	// storeTimeout bounds one call of the store.
 	storeTimeout = 3 * time.Second
 	// lockLease is how long an instance that dies keeps a session's lock.
@@ -54,8 +55,12 @@ func (s *serverStore) inCookies() bool { return false }
 // key is what the store calls something of ours. An ID has 128 random bits: its hash needs no key, and stays the same
 // when keys are rotated.
 func (s *serverStore) key(kind, id string) string {
-	sum := sha256.Sum256([]byte(kind + "\x00" + s.owner + "\x00" + id))
-	return base64.RawURLEncoding.EncodeToString(sum[:])
+	var scratch [128]byte // on the stack: an owner has 32 bytes, an ID 22
+	text := append(scratch[:0], kind...)
+	text = append(append(text, 0), s.owner...)
+	text = append(append(text, 0), id...)
+	sum := sha256.Sum256(text)
+	return string(base64.RawURLEncoding.AppendEncode(scratch[:0], sum[:]))
 }
 
 func (s *serverStore) sessionKey(handle string) string { return s.key("session", handleID(handle)) }
@@ -79,7 +84,7 @@ func (s *serverStore) handle(c cookies) string {
 	if err != nil {
 		return ""
 	}
-	r := wire.NewReader(plain, storedVersion)
+	r := wire.NewReader(plain, handleVersion)
 	handle := r.Text()
 	if r.Close() != nil || len(handleID(handle)) != sessionIDSize {
 		return ""
@@ -116,15 +121,16 @@ func (s *serverStore) read(ctx context.Context, handle string) (*record, error) 
 	return rec, nil
 }
 
-// decode opens the identity part of what the store keeps under key; handle and version are the caller's to set.
+// decode opens the identity part of what the store keeps under key, whose memory the record shares; handle and version are
+// the caller's to set.
 func (s *serverStore) decode(key string, data []byte) (*record, error) {
-	r := wire.NewReader(data, storedVersion)
-	sealed := r.String()
-	rec := &record{sealed: r.String()}
+	r := wire.NewReader(data, recordVersion)
+	sealed := r.Bytes()
+	rec := &record{stored: r.Bytes()}
 	if r.Close() != nil {
 		return nil, ErrNoSession
 	}
-	plain, err := s.boxes.stored.Open(sealed, key)
+	plain, err := s.boxes.stored.OpenBytes(sealed, key)
 	if err != nil || rec.identity.decode(plain) != nil || rec.hasPart() != rec.identity.hasPart {
 		return nil, ErrNoSession
 	}
@@ -132,10 +138,10 @@ func (s *serverStore) decode(key string, data []byte) (*record, error) {
 }
 
 func (s *serverStore) openTokens(rec *record) error {
-	if rec.part != nil || rec.sealed == "" {
+	if rec.part != nil || rec.stored == nil {
 		return nil
 	}
-	plain, err := s.boxes.storedTokens.Open(rec.sealed, s.sessionKey(rec.identity.id))
+	plain, err := s.boxes.storedTokens.OpenBytes(rec.stored, s.sessionKey(rec.identity.id))
 	if err != nil {
 		return ErrNoSession
 	}
@@ -195,7 +201,7 @@ func (s *serverStore) handleOf(i *identity) string {
 
 // cookie returns the line that gives a session's handle to the browser, which keeps it as long as the session may live.
 func (s *serverStore) cookie(rec *record, now time.Time) ([]string, error) {
-	w := wire.NewWriter(storedVersion, len(rec.handle))
+	w := wire.NewWriter(handleVersion, len(rec.handle))
 	w.Text(rec.handle)
 	value, err := s.boxes.handle.Seal(w.Done(), s.name)
 	if err != nil {
@@ -240,22 +246,22 @@ func (s *serverStore) put(ctx context.Context, rec *record, what change, now tim
 func (s *serverStore) encode(rec *record, what change) (data []byte, err error) {
 	key := s.sessionKey(rec.identity.id)
 	if what == changeAll {
-		rec.sealed = ""
+		rec.stored = nil
 		if rec.part != nil {
-			rec.sealed, err = s.boxes.storedTokens.Seal(rec.part.encode(), key)
+			rec.stored, err = s.boxes.storedTokens.SealBytes(rec.part.encode(), key)
 		}
 	}
 	if err != nil {
 		return nil, err
 	}
 	rec.identity.hasPart = rec.hasPart()
-	sealed, err := s.boxes.stored.Seal(rec.identity.encode(), key)
+	sealed, err := s.boxes.stored.SealBytes(rec.identity.encode(), key)
 	if err != nil {
 		return nil, err
 	}
-	w := wire.NewWriter(storedVersion, 16+len(sealed)+len(rec.sealed))
-	w.String(sealed)
-	w.String(rec.sealed)
+	w := wire.NewWriter(recordVersion, 16+len(sealed)+len(rec.stored))
+	w.Bytes(sealed)
+	w.Bytes(rec.stored)
 	return w.Done(), nil
 }
 

@@ -24,7 +24,7 @@ var ErrConflict = errors.New("middleware: session was changed meanwhile")
 // ctx has ended, and that nobody knows. A write that fails so may have happened.
 type SessionStore interface {
 	// Load returns a session with its version, which is never 0, and the latest time at which any of tombs was buried,
-	// zero if none was. It takes one round trip. [ErrNoSession] if the session is absent; buried is valid then too.
+	// zero if none was. It takes one round trip. data is the caller's. [ErrNoSession] if the session is absent; buried is valid then too.
 	Load(ctx context.Context, id string, tombs ...string) (data []byte, version uint64, buried time.Time, err error)
 	// Put creates or replaces a session, and returns its new version. Of parallel writes on top of one version
 	// exactly one succeeds. data is the caller's again when Put returns.

@@ -53,10 +53,11 @@ type record struct {
 	identity identity
 	part     *tokenPart // nil: not opened yet, or none
 	sealed   string     // the token part as it was loaded; "" is none
+	stored   []byte     // the same, of a SessionStore; nil is none
 	handle   string     // what the store calls the session
 	chunks   int        // sealed cookies: how many chunks the browser has
 	version  uint64     // of the store's copy
 }
 
 // hasPart reports whether there is a token part, opened or not.
-func (r *record) hasPart() bool { return r.part != nil || r.sealed != "" }
+func (r *record) hasPart() bool { return r.part != nil || r.sealed != "" || r.stored != nil }

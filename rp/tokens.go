@@ -31,11 +31,11 @@ type Tokens struct {
 // ends. Extra("scope") is the granted scope, nil if the provider did not say: then it is the requested one (RFC 6749,
 // section 5.1).
 func (t *Tokens) OAuth2() *oauth2.Token {
-	token := t.token
 	if t.scope == "" {
+		token := t.token
 		return &token
 	}
-	return token.WithExtra(map[string]any{"scope": t.scope})
+	return t.token.WithExtra(map[string]any{"scope": t.scope})
 }
 
 // WithoutRefreshToken returns a copy that cannot be refreshed, and with which [Client.Revoke] ends the access token alone:

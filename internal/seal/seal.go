@@ -3,8 +3,10 @@
 // A [Ring] holds the keys of one owner; a [Box] is a ring for one purpose. Each purpose has its own key, derived by
 // HKDF-SHA-256, and what was sealed for one purpose, owner, name or format version never opens for another:
 //
-//	value      = base64url(version || key ID || nonce || AES-256-GCM ciphertext and tag)
+//	value      = version || key ID || nonce || AES-256-GCM ciphertext and tag
 //	associated = version || purpose || each of the bound texts, with their lengths
+//
+// A value that is a text, for a cookie, is written as base64url.
 //
 // Nothing is compressed before it is encrypted: the length would tell what was guessed right.
 package seal
@@ -158,9 +160,18 @@ func newSealKey(id, key []byte) (*sealKey, error) {
 
 // Seal encrypts plain and binds it to texts, which [Box.Open] must be given again, in the same order.
 func (b *Box) Seal(plain []byte, bound ...string) (string, error) {
+	sealed, err := b.SealBytes(plain, bound...)
+	if err != nil {
+		return "", err
+	}
+	return encoding.EncodeToString(sealed), nil
+}
+
+// SealBytes is Seal for a place that keeps bytes: the value is not written as base64url.
+func (b *Box) SealBytes(plain []byte, bound ...string) ([]byte, error) {
 	k := b.keys[0]
 	if k.seals.Add(1) > MaxSeals {
-		return "", ErrExhausted
+		return nil, ErrExhausted
 	}
 	size := headSize + len(plain) + tagSize
 	buf := make([]byte, headSize, size+b.dataSize(bound))
@@ -169,8 +180,7 @@ func (b *Box) Seal(plain []byte, bound ...string) (string, error) {
 	nonce := buf[1+idSize : headSize]
 	_, _ = rand.Read(nonce) // never fails: crypto/rand ends the process instead
 	data := b.appendData(buf[size:size], bound)
-	sealed := k.aead.Seal(buf, nonce, plain, data)
-	return encoding.EncodeToString(sealed), nil
+	return k.aead.Seal(buf, nonce, plain, data), nil
 }
 
 // Open returns what was sealed, or [ErrOpen]. The result is the caller's own.
@@ -180,17 +190,30 @@ func (b *Box) Open(text string, bound ...string) ([]byte, error) {
 		return nil, ErrOpen
 	}
 	buf := make([]byte, 0, size+b.dataSize(bound))
-	raw, ok := base64url.Append(buf, text)
-	if !ok || raw[0] != version {
+	sealed, ok := base64url.Append(buf, text)
+	if !ok {
 		return nil, ErrOpen
 	}
-	k := b.key([idSize]byte(raw[1:]))
-	if k == nil {
+	return b.open(sealed[headSize:headSize], sealed, b.appendData(buf[size:size], bound))
+}
+
+// OpenBytes is Open for what [Box.SealBytes] returned, which it does not change.
+func (b *Box) OpenBytes(sealed []byte, bound ...string) ([]byte, error) {
+	size := len(sealed) - headSize - tagSize
+	if size < 0 {
 		return nil, ErrOpen
 	}
-	data := b.appendData(buf[size:size], bound)
-	sealed := raw[headSize:]
-	plain, err := k.aead.Open(sealed[:0], raw[1+idSize:headSize], sealed, data)
+	buf := make([]byte, 0, size+b.dataSize(bound))
+	return b.open(buf, sealed, b.appendData(buf[size:size], bound))
+}
+
+// open decrypts sealed, at least a head and a tag, into dst. Data is what is authenticated with it.
+func (b *Box) open(dst, sealed, data []byte) ([]byte, error) {
+	k := b.key([idSize]byte(sealed[1:]))
+	if sealed[0] != version || k == nil {
+		return nil, ErrOpen
+	}
+	plain, err := k.aead.Open(dst, sealed[1+idSize:headSize], sealed[headSize:], data)
 	if err != nil {
 		return nil, ErrOpen
 	}

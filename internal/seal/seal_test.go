@@ -38,6 +38,10 @@ func TestOnlyTheSameBoxOpens(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	raw, err := base64.RawURLEncoding.DecodeString(sealed)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, tc := range []struct {
 		name  string
 		box   *seal.Box
@@ -57,12 +61,17 @@ func TestOnlyTheSameBoxOpens(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			plain, err := tc.box.Open(sealed, tc.bound...)
-			if tc.opens != (err == nil) || tc.opens && string(plain) != "plain" {
-				t.Fatalf("Open = %q, %v", plain, err)
-			}
-			if !tc.opens && !errors.Is(err, seal.ErrOpen) {
-				t.Fatalf("err = %v", err)
+			for form, open := range map[string]func() ([]byte, error){
+				"Open":      func() ([]byte, error) { return tc.box.Open(sealed, tc.bound...) },
+				"OpenBytes": func() ([]byte, error) { return tc.box.OpenBytes(raw, tc.bound...) },
+			} {
+				plain, err := open()
+				if tc.opens != (err == nil) || tc.opens && string(plain) != "plain" {
+					t.Fatalf("%s = %q, %v", form, plain, err)
+				}
+				if !tc.opens && !errors.Is(err, seal.ErrOpen) {
+					t.Fatalf("%s: err = %v", form, err)
+				}
 			}
 		})
 	}
@@ -71,17 +80,25 @@ func TestOnlyTheSameBoxOpens(t *testing.T) {
 func TestG05_any_changed_byte_is_found(t *testing.T) {
 	t.Parallel()
 	box := newBox(t, "owner", "identity", newKey())
-	sealed, _ := box.Seal([]byte("plain"))
-	raw, _ := base64.RawURLEncoding.DecodeString(sealed)
+	raw, _ := box.SealBytes([]byte("plain"))
+	opens := func(raw []byte) bool {
+		_, err := box.OpenBytes(raw)
+		_, errText := box.Open(base64.RawURLEncoding.EncodeToString(raw))
+		return err == nil || errText == nil
+	}
 	for i := range raw {
 		raw[i] ^= 1
-		if _, err := box.Open(base64.RawURLEncoding.EncodeToString(raw)); err == nil {
+		if opens(raw) {
 			t.Errorf("byte %d may be changed", i)
 		}
 		raw[i] ^= 1
-		if _, err := box.Open(base64.RawURLEncoding.EncodeToString(raw[:i])); err == nil {
+		if opens(raw[:i]) {
 			t.Errorf("opens when cut after %d bytes", i)
 		}
+	}
+	before := bytes.Clone(raw)
+	if plain, err := box.OpenBytes(raw); err != nil || string(plain) != "plain" || !bytes.Equal(raw, before) {
+		t.Errorf("%q, %v; what was opened is now %x, was %x", plain, err, raw, before)
 	}
 }
 
@@ -233,8 +250,14 @@ func FuzzOpenSeal(f *testing.F) {
 func TestAllocations(t *testing.T) {
 	box := newBox(t, "owner", "identity", newKey())
 	sealed, _ := box.Seal(make([]byte, 300), "name")
-	if n := testing.AllocsPerRun(200, func() { _, _ = box.Open(sealed, "name") }); n > 2 && !raceEnabled {
-		t.Errorf("Open takes %.0f allocations", n)
+	raw, _ := box.SealBytes(make([]byte, 300), "name")
+	for name, open := range map[string]func(){
+		"Open":      func() { _, _ = box.Open(sealed, "name") },
+		"OpenBytes": func() { _, _ = box.OpenBytes(raw, "name") },
+	} {
+		if n := testing.AllocsPerRun(200, open); n > 1 && !raceEnabled {
+			t.Errorf("%s takes %.0f allocations", name, n)
+		}
 	}
 }
 
