@@ -140,7 +140,7 @@ func TestUnknownKidFlood(t *testing.T) {
 	})
 	t.Run("F11_while_the_provider_hangs", func(t *testing.T) {
 		bubble.Test(t, func(t *testing.T) {
-			w := newWorld(t, nil)
+			w := newWorld(t, ours)
 			w.must(w.verifies())
 			q := w.request(rp.AuthOptions{})
 			p := w.answer(q)

@@ -233,7 +233,7 @@ func TestI23_revocation_takes_bounded_time(t *testing.T) {
 	t.Parallel()
 	hangs := func(a *optest.Answer) { a.Delay = -1 }
 	bubble.Test(t, func(t *testing.T) {
-		w := newWorld(t, nil)
+		w := newWorld(t, ours)
 		tokens := w.tokens(rp.AuthOptions{})
 		w.lie(pathRevoke, hangs)
 		start := time.Now()

@@ -181,7 +181,7 @@ func TestProviderIsDownAtStart(t *testing.T) {
 	t.Run("F08_slow_at_start", func(t *testing.T) {
 		for name, h := range map[string]http.HandlerFunc{"drip": drip, "stall": stall} {
 			bubble.Test(t, func(t *testing.T) {
-				w := newWorld(t, lazy)
+				w := newWorld(t, func(s *setting) { lazy(s); ours(s) })
 				w.lie(pathMeta, web(h))
 				start := time.Now()
 				err := w.client.Ready(t.Context())

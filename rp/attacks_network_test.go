@@ -2,6 +2,7 @@ package rp_test
 
 import (
 	"bufio"
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -284,20 +285,26 @@ func TestSlowTokenEndpointIsBounded(t *testing.T) {
 	var mu sync.Mutex
 	more := sync.NewCond(&mu)
 	var came, open, most int
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		gone := context.AfterFunc(r.Context(), func() {
+			mu.Lock()
+			defer mu.Unlock()
+			more.Broadcast()
+		})
+		defer gone()
 		mu.Lock()
 		defer mu.Unlock()
 		came, open = came+1, open+1
 		most = max(most, open)
 		more.Broadcast()
-		for last := min(came+limit-1, logins); came < last; { // stays until as many are here as may be
+		for last := min(came+limit-1, logins); came < last && r.Context().Err() == nil; { // stays until as many are here as may be
 			more.Wait()
 		}
 		open--
 		w.WriteHeader(http.StatusBadRequest)
 	}))
 	t.Cleanup(server.Close)
-	client, _ := codeAt(t, server.URL, nil)
+	client, _ := codeAt(t, server.URL, &http.Client{Timeout: 2 * time.Minute})
 	var running sync.WaitGroup
 	for i := range logins {
 		q, err := client.NewAuthRequest(t.Context(), rp.AuthOptions{})

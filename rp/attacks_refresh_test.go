@@ -181,7 +181,7 @@ func TestRotatedRefreshToken(t *testing.T) {
 func TestRefreshThroughAnOutage(t *testing.T) {
 	t.Parallel()
 	bubble.Test(t, func(t *testing.T) {
-		w := newWorld(t, nil)
+		w := newWorld(t, ours)
 		tokens := w.tokens(rp.AuthOptions{})
 		w.lie(pathToken, func(a *optest.Answer) { a.Delay = -1 })
 		start := time.Now()

@@ -593,7 +593,7 @@ func TestTokenEndpointThatMisbehaves(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			bubble.Test(t, func(t *testing.T) {
-				w := newWorld(t, nil)
+				w := newWorld(t, ours)
 				a := w.verified(rp.AuthOptions{})
 				w.lie(pathToken, row.lie)
 				start := time.Now()

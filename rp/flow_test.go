@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/twofold-auth/twofold/internal/canary"
 	"github.com/twofold-auth/twofold/rp"
@@ -48,7 +49,7 @@ func listen(tb testing.TB, c *rp.Config) {
 		c.Observe = func(_ context.Context, e rp.Event) { heard.Value(e) }
 	}
 	if c.HTTPClient == nil {
-		c.HTTPClient = &http.Client{Transport: heard.Transport(nil)}
+		c.HTTPClient = &http.Client{Transport: heard.Transport(nil), Timeout: time.Minute} // it may be a busy machine
 	}
 }
 

@@ -88,7 +88,7 @@ func (f *fleet) instance(store sessions.Store) http.Handler {
 		Issuer: f.provider.issuer, ClientID: "app", ClientAuth: rp.SecretBasic(secret), RedirectURL: f.base + "/auth/callback",
 		IDTokenAlgorithm: "ES256", Scopes: []string{"openid", "offline_access"},
 		Insecure: rp.Insecure{PlainHTTP: true}, Now: f.clock.Now, Logger: heard.Logger(),
-		HTTPClient: &http.Client{Transport: heard.Transport(nil), Timeout: 10 * time.Second},
+		HTTPClient: &http.Client{Transport: heard.Transport(nil), Timeout: time.Minute},
 	})
 	if err != nil {
 		f.Fatal(err)
