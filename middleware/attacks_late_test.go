@@ -64,6 +64,29 @@ func TestLateChanges(t *testing.T) {
 			t.Error("tokens that nobody holds live on")
 		}
 	})
+	t.Run("G03_OnTokens_does_not_wait_for_itself", func(t *testing.T) {
+		t.Parallel()
+		for _, store := range storeKinds {
+			var auth *middleware.Auth
+			w, v := pendingLogin(t, store.use(t), func(s *settings) {
+				s.auth.OnTokens = func(l *middleware.Login, _ *rp.Tokens) error {
+					r, err := http.NewRequestWithContext(l.Request.Context(), http.MethodGet, "https://api.example/me", http.NoBody)
+					if err != nil {
+						return err
+					}
+					_, err = auth.Transport(nil, "https://api.example").RoundTrip(r)
+					if !errors.Is(err, middleware.ErrNoSession) || middleware.FromContext(r.Context()) != nil || r.Context().Value(replyKey{}) == nil {
+						t.Errorf("%v", err)
+					}
+					return nil
+				}
+			})
+			auth = w.auth
+			if rep := v.open("/tokens"); rep.tokens().Access == "" {
+				t.Errorf("%s: %d %s", store.name, rep.StatusCode, rep.code())
+			}
+		}
+	})
 	for name, cause := range map[string]error{
 		"fails":              errors.New("no such table"),
 		"has_no_time_left":   context.DeadlineExceeded,

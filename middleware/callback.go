@@ -17,7 +17,8 @@ import (
 // Login is what a hook knows of a login. It lives as long as the hook runs.
 type Login struct {
 	// Request is the callback. Its context does not end with the browser's connection: a code that is sent is sent. In
-	// OnTokens on demand it is the request that needs the tokens, without its body; nil if none waits for them.
+	// OnTokens on demand it is the request that needs the tokens, without its body and without its session, which has none
+	// yet; nil if none waits for them.
 	Request *http.Request
 	// IDToken is verified: the first ID Token, or the second if FrontChannel is false.
 	IDToken *rp.IDToken

@@ -25,6 +25,21 @@ func (c *sessionContext) Value(key any) any {
 	return c.Context.Value(key)
 }
 
+// sessionless is a context in which an Auth's session is not there. A hook that decides about the session's tokens would
+// wait for itself if it asked the session for one.
+type sessionless struct {
+	context.Context
+	auth *Auth
+}
+
+func (c sessionless) Value(key any) any {
+	v := c.Context.Value(key)
+	if s, ok := v.(*Session); ok && s.state.auth == c.auth {
+		return nil
+	}
+	return v
+}
+
 // FromContext returns the session that the innermost wrapper ([Auth.RequireLogin], [Auth.RequireTokens], [Auth.Require],
 // [Auth.LoadSession]) put into the request's context; nil if nobody is logged in.
 func FromContext(ctx context.Context) *Session {

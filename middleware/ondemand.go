@@ -335,7 +335,7 @@ func (a *Auth) onTokens(ctx context.Context, rec *record, tokens *rp.Tokens, cau
 		IDToken: rec.part.answer.IDToken(), FrontChannel: true, Exchange: ExchangeOnDemand, Values: rec.identity.allValues(),
 	}
 	if cause != nil {
-		l.Request = cause.WithContext(ctx)
+		l.Request = cause.WithContext(sessionless{ctx, a}) //nolint:contextcheck // it wraps the flight's
 	}
 	if err := a.config.OnTokens(l, tokens); err != nil {
 		return nil, hookFailure(err)
