@@ -2,13 +2,13 @@ package middleware
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/twofold-auth/twofold/internal/backoff"
 	"github.com/twofold-auth/twofold/internal/urgency"
 	"github.com/twofold-auth/twofold/rp"
 	"github.com/twofold-auth/twofold/verify"
@@ -19,7 +19,7 @@ const (
 	successorFor = time.Minute
 	// refreshTimeout bounds one refresh, with whatever the store needs.
 	refreshTimeout = 30 * time.Second
-	// backOff and maxBackOff: a provider that failed is left alone, doubled each time.
+	// backOff and maxBackOff: a provider that failed is left alone for a while, see [backoff.Pause].
 	backOff    = 2 * time.Second
 	maxBackOff = time.Minute
 	// unsavedFor is how long this process keeps tokens that the store did not take.
@@ -213,8 +213,7 @@ func (l *liveSessions) land(id string, f *flight, next *record, lines []string, 
 	case errors.Is(err, ErrConsentRequired):
 		e.refuse(f.key, refusal{err, now.Add(refusedFor)})
 	case f.kind.backsOff() && isUnavailable(err) && !errors.Is(err, errStore):
-		pause := min(maxBackOff, backOff<<min(e.failures, 10))
-		pause -= jitter(pause / 2) // instances and sessions shall not come back all at once
+		pause := backoff.Pause(e.failures, backOff, maxBackOff)
 		e.failures++
 		e.retry, e.failure, e.keep = now.Add(pause), err, later(e.keep, now.Add(pause+maxBackOff))
 	}
@@ -238,13 +237,6 @@ func (l *liveSessions) unsaved(id string, generation int64) *record {
 		return e.unsaved
 	}
 	return nil
-}
-
-// jitter is a random part of d.
-func jitter(d time.Duration) time.Duration {
-	var b [1]byte
-	_, _ = rand.Read(b[:]) // never fails
-	return d * time.Duration(b[0]) / 256
 }
 
 func isUnavailable(err error) bool {

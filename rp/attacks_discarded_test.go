@@ -154,9 +154,10 @@ func TestTokensThatNobodyGets(t *testing.T) {
 			w := newWorld(t, nil)
 			answer := w.verified(rp.AuthOptions{})
 			w.op.Fault(func(a *optest.Answer) {
-				if a.Endpoint == pathRevoke {
+				switch a.Endpoint {
+				case pathRevoke:
 					a.Delay = -1
-				} else if a.Endpoint == pathToken {
+				case pathToken:
 					a.Claims["sub"] = "bob"
 				}
 			})

@@ -2,7 +2,6 @@ package rp
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"sync"
@@ -10,13 +9,14 @@ import (
 
 	"golang.org/x/oauth2"
 
+	"github.com/twofold-auth/twofold/internal/backoff"
 	"github.com/twofold-auth/twofold/internal/urgency"
 )
 
 const (
 	// sourceTimeout bounds one fetch of a token source, with whatever saves its result.
 	sourceTimeout = 30 * time.Second
-	// sourcePause and sourcePauseMax: a provider that failed is left alone for a while, doubled each time.
+	// sourcePause and sourcePauseMax: a provider that failed is left alone for a while, see [backoff.Pause].
 	sourcePause    = 2 * time.Second
 	sourcePauseMax = time.Minute
 	// renewEvery is how old a token must be before an API's word that it is worth nothing makes us fetch another: an
@@ -129,17 +129,9 @@ func (s *sharedToken) run(ctx context.Context) error {
 		s.token, s.obtained, s.failures, s.retry, s.err = token, now, 0, time.Time{}, nil
 		return err
 	}
-	pause := min(sourcePause<<min(s.failures, 10), sourcePauseMax)
+	s.retry, s.err = now.Add(backoff.Pause(s.failures, sourcePause, sourcePauseMax)), err
 	s.failures++
-	s.retry, s.err = now.Add(pause-jitter(pause/2)), err // processes shall not come back all at once
 	return err
-}
-
-// jitter is a random part of d.
-func jitter(d time.Duration) time.Duration {
-	var b [1]byte
-	_, _ = rand.Read(b[:]) // never fails
-	return d * time.Duration(b[0]) / 256
 }
 
 // fly runs f in a goroutine of its own, as run does, for at most sourceTimeout. After stop the flight has ended already.
