@@ -120,7 +120,7 @@ func (w *world) newClient(c rp.Config) *rp.Client {
 	if c.Issuer == "" {
 		c.Issuer = w.op.URL
 	}
-	c.HTTPClient = &http.Client{Transport: w.wire, Timeout: 10 * time.Second}
+	c.HTTPClient = &http.Client{Transport: w.wire, Timeout: time.Minute}
 	client, err := rp.New(w.Context(), c)
 	if err != nil {
 		w.Fatal(err)

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
+	"time"
 
 	"github.com/twofold-auth/twofold/internal/canary"
 	"github.com/twofold-auth/twofold/middleware"
@@ -75,7 +76,7 @@ func targetAt(t *testing.T, op *optest.Server, responseType rp.ResponseType, alg
 		Issuer: op.URL, ClientID: "app", ClientAuth: rp.SecretBasic(attackSecret), RedirectURL: server.URL + "/auth/callback",
 		ResponseType: responseType, IDTokenAlgorithm: alg, Scopes: []string{"openid", "email", "offline_access"},
 		Insecure: rp.Insecure{PlainHTTP: true}, Logger: heard.Logger(),
-		HTTPClient: &http.Client{Transport: heard.Transport(nil)},
+		HTTPClient: &http.Client{Transport: heard.Transport(nil), Timeout: time.Minute},
 		Observe:    func(_ context.Context, e rp.Event) { heard.Value(e) },
 	})
 	if err != nil {

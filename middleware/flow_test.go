@@ -112,7 +112,7 @@ func newApp(t testing.TB, s setup) *app {
 		RedirectURL: a.server.URL + "/auth/callback", PostLogoutRedirectURL: a.server.URL + "/auth/logged-out",
 		Scopes: []string{"openid", "profile", "email", "offline_access"}, Now: a.clock.Now,
 		Insecure: rp.Insecure{PlainHTTP: true}, Logger: log, Observe: func(_ context.Context, e rp.Event) { say(e) },
-		HTTPClient: &http.Client{Transport: heard.Transport(nil)},
+		HTTPClient: &http.Client{Transport: heard.Transport(nil), Timeout: time.Minute},
 	}
 	if s.client != nil {
 		s.client(&clientConfig)
@@ -195,7 +195,7 @@ func (a *app) pages() {
 }
 
 func (a *app) browser() *optest.Browser {
-	b := optest.NewBrowser(nil)
+	b := optest.NewBrowser(&http.Client{Timeout: time.Minute})
 	b.Now = a.clock.Now
 	return b
 }

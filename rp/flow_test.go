@@ -68,7 +68,7 @@ func newOP(tb testing.TB, c optest.Config) *optest.Server {
 // answer plays the browser: it sends q to the provider and returns the parameters that come back.
 func answer(tb testing.TB, q *rp.AuthRequest) url.Values {
 	tb.Helper()
-	b := optest.NewBrowser(nil)
+	b := optest.NewBrowser(&http.Client{Timeout: time.Minute})
 	b.Stop = func(_ string, u *url.URL) bool { return u.Host == "127.0.0.1:9" }
 	page, err := b.Open(tb.Context(), q.Redirect().URL)
 	if err != nil {

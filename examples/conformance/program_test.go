@@ -58,7 +58,7 @@ func (s *safeBuffer) String() string {
 // start makes a world; the relying party's environment is that of good with the change.
 func start(t *testing.T, provider optest.Config, change map[string]string) *world {
 	t.Helper()
-	w := &world{t: t, browser: optest.NewBrowser(nil), log: &safeBuffer{}}
+	w := &world{t: t, browser: optest.NewBrowser(&http.Client{Timeout: time.Minute}), log: &safeBuffer{}}
 	if provider.ClientID == "" {
 		provider.ClientID, provider.ClientSecret = "client:+%", secret
 	}
@@ -324,7 +324,7 @@ func TestConformance_the_provider_may_replace_its_keys(t *testing.T) {
 	t.Parallel()
 	w := start(t, optest.Config{Path: "/"}, nil)
 	for range 3 {
-		w.browser = optest.NewBrowser(nil)
+		w.browser = optest.NewBrowser(&http.Client{Timeout: time.Minute})
 		if p := w.status("/protected", http.StatusOK); p.URL != w.base+"/protected" {
 			t.Fatalf("ended at %s", p.URL)
 		}

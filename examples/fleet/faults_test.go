@@ -78,7 +78,7 @@ func newClient(t *testing.T, f *fleet) *client {
 // login logs a user in with a new browser, and opens nothing that needs tokens.
 func (c *client) login(user string) *optest.Browser {
 	c.Helper()
-	b := optest.NewBrowser(nil)
+	b := optest.NewBrowser(&http.Client{Timeout: time.Minute})
 	if page := c.enter(b, user); page.Status != http.StatusOK || page.URL != c.fleet.base+"/style.css" {
 		c.Fatalf("login: %d at %s: %s", page.Status, page.URL, page.Text())
 	}

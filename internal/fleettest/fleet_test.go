@@ -200,7 +200,7 @@ type session struct {
 // login logs a user in with a new browser.
 func (f *fleet) login(user string) *session {
 	f.Helper()
-	s := &session{user: user, browser: optest.NewBrowser(nil)}
+	s := &session{user: user, browser: optest.NewBrowser(&http.Client{Timeout: time.Minute})}
 	s.browser.Now = f.clock.Now
 	query := url.Values{"iss": {f.provider.issuer}, "login_hint": {user}, "target_link_uri": {f.base + "/private"}}
 	f.opens(s, "/auth/initiate?"+query.Encode())

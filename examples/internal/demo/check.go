@@ -36,7 +36,7 @@ type Check struct {
 
 // NewCheck returns a Check with a fresh browser. It prints to out.
 func NewCheck(ctx context.Context, out io.Writer, base string) *Check {
-	return &Check{Browser: optest.NewBrowser(nil), URL: base, ctx: ctx, out: out}
+	return &Check{Browser: optest.NewBrowser(&http.Client{Timeout: 30 * time.Second}), URL: base, ctx: ctx, out: out}
 }
 
 // Context bounds the run.
