@@ -25,6 +25,9 @@ func readForm(w http.ResponseWriter, r *http.Request) (url.Values, *Error) {
 	if !isPlainForm(r.Header) {
 		return nil, fail(codeContentType, nil)
 	}
+	if r.ContentLength > maxBody {
+		return nil, fail(codeBodyTooLarge, nil)
+	}
 	body, err := readBody(w, r)
 	var tooLarge *http.MaxBytesError
 	switch {
@@ -41,13 +44,16 @@ func readForm(w http.ResponseWriter, r *http.Request) (url.Values, *Error) {
 	return form, nil
 }
 
-// readBody reads the body under a limit and a deadline of its own.
+// readBody reads the body under a limit and a deadline of its own, which stands until the body is at its end: the server
+// reads what is left of it before it answers. Afterwards it would end the request's context.
 func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	c := http.NewResponseController(w)
-	if c.SetReadDeadline(time.Now().Add(bodyTimeout)) == nil { //nolint:forbidigo // the network has no other clock
-		defer func() { _ = c.SetReadDeadline(time.Time{}) }()
+	_ = c.SetReadDeadline(time.Now().Add(bodyTimeout)) //nolint:forbidigo // the network has no other clock
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if err == nil {
+		_ = c.SetReadDeadline(time.Time{})
 	}
-	return io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	return body, err
 }
 
 // parseFields parses a form, or a query, strictly: few fields, no stray percent sign, no semicolon, no NUL.
