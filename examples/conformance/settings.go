@@ -166,8 +166,9 @@ func (e *environment) resource() string {
 	if v == "" {
 		return ""
 	}
-	if u, err := url.Parse(v); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
-		e.fail("RP_RESOURCE_URL", "not an absolute http or https URL")
+	u, err := url.Parse(v)
+	if err != nil || u.Host == "" || u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())) {
+		e.fail("RP_RESOURCE_URL", "not an absolute https URL, or http on a loopback host")
 	}
 	return v
 }

@@ -118,6 +118,8 @@ func TestParse_refuses_what_is_not_supported_or_malformed_by_name(t *testing.T) 
 		{map[string]string{"RP_PROFILE": "fapi2"}, "RP_PROFILE"},
 		{map[string]string{"RP_PROFILE": "fapi2ms"}, "RP_PROFILE"},
 		{map[string]string{"RP_RESOURCE_URL": "/api"}, "RP_RESOURCE_URL"},
+		{map[string]string{"RP_RESOURCE_URL": "http://api.example/"}, "RP_RESOURCE_URL"},
+		{map[string]string{"RP_RESOURCE_URL": "https:///api"}, "RP_RESOURCE_URL"},
 		{map[string]string{"RP_REGISTRATION": "dynamic"}, "RP_REGISTRATION"},
 		{map[string]string{"RP_WEBFINGER": "acct:joe@example.com"}, "RP_WEBFINGER"},
 		{map[string]string{"RP_AUTH_PARAMS": "state=x"}, "RP_AUTH_PARAMS"},
