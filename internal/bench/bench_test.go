@@ -4,6 +4,8 @@ import (
 	"encoding/xml"
 	"errors"
 	"io"
+	"math"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -70,5 +72,48 @@ func TestPlotIsXML(t *testing.T) {
 	}
 	if strings.Count(text, "<rect") != 4 || strings.Contains(text, "*") || strings.Contains(text, "NaN") {
 		t.Errorf("plot %s", text)
+	}
+}
+
+// TestFiguresAreReadable: no line lies over a figure, wherever a result comes to lie.
+func TestFiguresAreReadable(t *testing.T) {
+	t.Parallel()
+	number := func(e xml.StartElement, name string) float64 {
+		for _, a := range e.Attr {
+			if a.Name.Local == name {
+				v, _ := strconv.ParseFloat(a.Value, 64)
+				return v
+			}
+		}
+		return math.NaN()
+	}
+	for ratio := 0.5; ratio < 3; ratio += 0.01 {
+		r := newReport(io.Discard, options{})
+		r.bar(bar{group: "A", name: "peer", ratio: 3})
+		r.bar(bar{group: "A", name: "ours", ratio: ratio, ours: true, limit: 1.25})
+		var figures, lines []xml.StartElement
+		for d := xml.NewDecoder(strings.NewReader(r.plot())); ; {
+			token, err := d.Token()
+			if err != nil {
+				break
+			}
+			switch e, ok := token.(xml.StartElement); {
+			case ok && e.Name.Local == "line":
+				lines = append(lines, e)
+			case ok && e.Name.Local == "text" && number(e, "x") > barLeft:
+				figures = append(figures, e)
+			}
+		}
+		if len(figures) != 2 || len(lines) != 2 {
+			t.Fatalf("%d figures and %d lines", len(figures), len(lines))
+		}
+		for _, f := range figures {
+			for _, l := range lines {
+				x, y, at := number(f, "x"), number(f, "y"), number(l, "x1")
+				if at > x-2 && at < x+figureWidth && number(l, "y1") < y && number(l, "y2") > y-11 {
+					t.Errorf("ratio %.2f: a line at %.1f crosses the figure at %.1f", ratio, at, x)
+				}
+			}
+		}
 	}
 }

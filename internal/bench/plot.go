@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"html"
+	"slices"
 	"strings"
 )
 
@@ -18,11 +19,12 @@ type bar struct {
 func (r *report) bar(b bar) { r.bars = append(r.bars, b) }
 
 const (
-	barHeight  = 18
-	barLeft    = 250
-	barRight   = 860
-	plotWidth  = 940
-	plotStroke = "#5b6b82"
+	barHeight   = 18
+	barLeft     = 270
+	barRight    = 880
+	figureWidth = 28
+	plotWidth   = 960
+	plotStroke  = "#5b6b82"
 )
 
 // plot draws the bars as SVG, a group below the other, each with an axis of its own.
@@ -69,11 +71,26 @@ func drawGroup(w *strings.Builder, group []bar, y int) int {
 		}
 		fmt.Fprintf(w, `<text x="%d" y="%d" text-anchor="end" fill="#16202f">%s</text>`, barLeft-8, y, html.EscapeString(strings.Trim(b.name, "*")))
 		fmt.Fprintf(w, `<rect x="%d" y="%d" width="%.1f" height="%d" rx="2" fill="%s"/>`, barLeft, y-13, at(b.ratio)-barLeft, barHeight, fill)
-		fmt.Fprintf(w, `<text x="%.1f" y="%d" fill="#16202f">%.2f</text>`+"\n", at(b.ratio)+6, y, b.ratio)
+		lines := []float64{at(1)}
 		if b.limit > 0 {
-			fmt.Fprintf(w, `<line x1="%[1]f" x2="%[1]f" y1="%[2]d" y2="%[3]d" stroke="#d1242f" stroke-width="2"/>`+"\n", at(b.limit), y-15, y+7)
+			lines = append(lines, at(b.limit))
+		}
+		fmt.Fprintf(w, `<text x="%.1f" y="%d" fill="#16202f">%.2f</text>`+"\n", figureAt(at(b.ratio), lines), y, b.ratio)
+		if b.limit > 0 {
+			fmt.Fprintf(w, `<line x1="%.1[1]f" x2="%.1[1]f" y1="%[2]d" y2="%[3]d" stroke="#d1242f" stroke-width="2"/>`+"\n", at(b.limit), y-15, y+7)
 		}
 	}
-	fmt.Fprintf(w, `<line x1="%[1]f" x2="%[1]f" y1="%[2]d" y2="%[3]d" stroke="%[4]s" stroke-dasharray="3 3"/>`+"\n", at(1), top, y+8, plotStroke)
+	fmt.Fprintf(w, `<line x1="%.1[1]f" x2="%.1[1]f" y1="%[2]d" y2="%[3]d" stroke="%[4]s" stroke-dasharray="3 3"/>`+"\n", at(1), top, y+8, plotStroke)
 	return y + barHeight
+}
+
+// figureAt is where the figure of a bar stands that ends at end: right of it, and of each line that would cross the figure.
+func figureAt(end float64, lines []float64) float64 {
+	x := end + 6
+	for _, line := range slices.Sorted(slices.Values(lines)) {
+		if line > x-4 && line < x+figureWidth {
+			x = line + 6
+		}
+	}
+	return x
 }
