@@ -85,7 +85,7 @@ func New(c Config) (*Store, error) {
 // shorter than PostgreSQL's 63.
 func isName(text string) bool {
 	const first = "abcdefghijklmnopqrstuvwxyz_"
-	return text != "" && len(text) <= 40 && strings.Trim(text, first+"0123456789") == "" && strings.Contains(first, text[:1])
+	return len(text) <= 40 && strings.Trim(text, first+"0123456789") == "" && strings.IndexAny(text, first) == 0
 }
 
 // Load is described at [middleware.SessionStore].
