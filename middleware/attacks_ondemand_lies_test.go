@@ -128,7 +128,10 @@ func TestOnDemandSecondToken(t *testing.T) {
 		})
 		r := script("/tokens")
 		r.Header.Set("Accept", "application/json")
-		w.refused(v.send(r), http.StatusBadRequest, "id_token_mismatch")
+		rep := v.send(r)
+		if set, dropped := rep.sets(cookiePrefix); rep.StatusCode != http.StatusBadRequest || rep.code() != "id_token_mismatch" || set != nil || len(dropped) != 3 {
+			t.Errorf("%d %s, sets %v, drops %v", rep.StatusCode, rep.code(), set, dropped)
+		}
 	})
 	for name, mode := range map[string]middleware.ExchangeMode{"now": middleware.ExchangeNow, "on_demand": middleware.ExchangeOnDemand} {
 		t.Run("D15_tokens_that_nobody_gets_are_revoked_"+name, func(t *testing.T) {

@@ -252,10 +252,18 @@ func (a *Auth) unredeemed(ctx context.Context, rec, sent *record, err error) (*r
 	}
 }
 
-// reject ends a session that turned out not to be one.
+// reject ends a session that turned out not to be one. If its browser has logged out or in meanwhile, that says all.
 func (a *Auth) reject(ctx context.Context, rec *record, why error) error {
-	return errors.Join(ErrNoSession, why, a.end(ctx, rec.handle, eventSessionEnded))
+	if _, _, over := a.live.newer(rec.identity.id, rec.identity.generation, a.config.Now()); over {
+		return ErrNoSession
+	}
+	return errors.Join(ErrNoSession, verdictError{why}, a.end(ctx, rec.handle, eventSessionEnded))
 }
+
+// verdictError is why a session was ended that nobody wanted to leave.
+type verdictError struct{ error }
+
+func (e verdictError) Unwrap() error { return e.error }
 
 // sending is a session whose code is on its way.
 func (r *record) sending(now time.Time) *record {

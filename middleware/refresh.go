@@ -41,6 +41,7 @@ type liveSessions struct {
 type liveSession struct {
 	keep     time.Time // the entry is needed until then; never set back
 	ended    bool
+	again    bool    // it was ended once more since
 	next     *record // newer than cookies may say; nil if none
 	lines    []string
 	until    time.Time // next is handed out until then
@@ -107,7 +108,16 @@ func (l *liveSessions) end(id string, now, until time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	e := l.entry(id, now)
+	e.again = e.ended
 	e.ended, e.next, e.lines, e.keep = true, nil, nil, until
+}
+
+// endedAgain reports whether a session that had ended was ended once more: by a logout or another login of its browser.
+func (l *liveSessions) endedAgain(id string) bool {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	e := l.entries[id]
+	return e != nil && e.again
 }
 
 // entry returns the entry of a session, a new one if there is none. The caller holds mu.
@@ -500,7 +510,7 @@ func (a *Auth) refreshed(ctx context.Context, rec *record, tokens *rp.Tokens, er
 	next, fatal := a.successor(rec, tokens, err)
 	switch {
 	case fatal:
-		return nil, errors.Join(ErrNoSession, err, a.end(ctx, rec.handle, eventSessionEnded))
+		return nil, a.reject(ctx, rec, err)
 	case next == nil:
 		return nil, err
 	}
@@ -541,7 +551,10 @@ func (a *Auth) successor(rec *record, tokens *rp.Tokens, err error) (next *recor
 	identity := rec.identity
 	identity.generation++
 	identity.used, identity.state, identity.why = now, TokensReady, ""
-	part := &tokenPart{kind: partTokens, generation: identity.generation, obtained: now, userInfo: rec.part.userInfo, targets: rec.part.targets}
+	part := &tokenPart{
+		kind: partTokens, generation: identity.generation, obtained: now, refreshed: true,
+		userInfo: rec.part.userInfo, targets: rec.part.targets,
+	}
 	switch {
 	case err == nil:
 		a.refreshClaims(&identity, tokens)

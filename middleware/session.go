@@ -43,12 +43,13 @@ type sessionState struct {
 	commit  *commitWriter
 	test    *testSession
 
-	mu    sync.Mutex // guards what follows
-	rec   *record
-	gone  bool          // logged out by this request
-	token *oauth2.Token // of rec.part; nil until asked for
-	of    *tokenPart    // whose token is
-	opens sync.Mutex    // held while the token part is opened
+	mu       sync.Mutex // guards what follows
+	rec      *record
+	gone     bool          // logged out by this request
+	rejected bool          // a renewal of this request has shown it to be no session
+	token    *oauth2.Token // of rec.part; nil until asked for
+	of       *tokenPart    // whose token is
+	opens    sync.Mutex    // held while the token part is opened
 }
 
 // testSession is what NewSession was given.
@@ -236,15 +237,20 @@ func (t *sessionState) adopt(rec *record, lines []string) {
 }
 
 // latest returns the cookies to send in place of pending, as far as this process knows. None, if the session has ended
-// since the request came, by a logout or by another login: the browser has others by now, of the same names. Those of a
-// later renewal, if there was one: answers overtake each other, and an older refresh token must not come last.
+// since the request came, by a logout or by another login: the browser has others by now, of the same names; but those
+// that drop it, if this request has found it to be none. Those of a later renewal, if there was one: answers overtake each
+// other, and an older refresh token must not come last.
 func (t *sessionState) latest(pending []string) []string {
 	if t == nil || t.auth == nil {
 		return pending
 	}
-	rec := t.record()
+	t.mu.Lock()
+	rec, rejected := t.rec, t.rejected
+	t.mu.Unlock()
 	next, lines, ended := t.auth.live.newer(rec.identity.id, rec.identity.generation, t.auth.config.Now())
 	switch {
+	case ended && rejected && !t.auth.live.endedAgain(rec.identity.id):
+		return pending // which drop them
 	case ended:
 		return nil
 	case next != nil && t.auth.store.inCookies():
@@ -380,6 +386,7 @@ func (t *sessionState) renew(ctx context.Context, what renewal) error {
 			t.adopt(got.next, got.lines)
 		}
 		if err != nil {
+			t.judge(err)
 			return err
 		}
 		part, err := t.usable()
@@ -394,6 +401,18 @@ func (t *sessionState) renew(ctx context.Context, what renewal) error {
 		}
 	}
 	return rp.ErrUnavailable
+}
+
+// judge has the first byte drop the cookies of a session that a renewal has ended: another process would believe them.
+func (t *sessionState) judge(err error) {
+	var verdict verdictError
+	if !errors.As(err, &verdict) || !t.auth.store.inCookies() {
+		return
+	}
+	t.mu.Lock()
+	t.rejected = true
+	t.mu.Unlock()
+	t.commit.queue(t.auth.names.dropSession())
 }
 
 // NewSession makes a session for tests of handlers: see [NewContext]. The claims sub, iss, sid, acr, amr, auth_time
