@@ -14,7 +14,7 @@ import (
 // formatVersion of everything that is sealed here. Another version is no session, never a misread one.
 const (
 	identityVersion = 2
-	partVersion     = 2
+	partVersion     = 3
 	sessionIDSize   = 22 // 16 random bytes as base64url
 )
 
@@ -143,6 +143,7 @@ type tokenPart struct {
 	kind       partKind
 	generation int64
 	obtained   time.Time // when the tokens came
+	refreshed  bool      // they came for a refresh token, not for a code
 	tokens     []byte    // rp.Tokens.Bytes
 	idToken    string
 	userInfo   []byte // rp.UserInfo.Bytes; nil: not asked for yet
@@ -161,6 +162,7 @@ func (p *tokenPart) encodeWith(targets []targetToken) []byte {
 	w.Int(int64(p.kind))
 	w.Int(p.generation)
 	w.Time(p.obtained)
+	w.Bool(p.refreshed)
 	w.Bytes(p.tokens)
 	w.Text(p.idToken)
 	w.Bytes(p.userInfo)
@@ -175,8 +177,8 @@ func (p *tokenPart) encodeWith(targets []targetToken) []byte {
 func decodePart(b []byte, client *rp.Client) (*tokenPart, error) {
 	r := wire.NewReader(b, partVersion)
 	p := &tokenPart{
-		kind: partKind(r.Int()), generation: r.Int(), obtained: r.Time(), tokens: r.Bytes(), idToken: r.Text(),
-		userInfo: r.Bytes(), response: r.Bytes(),
+		kind: partKind(r.Int()), generation: r.Int(), obtained: r.Time(), refreshed: r.Bool(), tokens: r.Bytes(),
+		idToken: r.Text(), userInfo: r.Bytes(), response: r.Bytes(),
 	}
 	for n := r.Int(); n > 0 && len(p.targets) < maxTargets; n-- {
 		p.targets = append(p.targets, readTarget(&r))

@@ -67,8 +67,8 @@ type sessionSource struct{ s *Session }
 
 func (t sessionSource) Token(ctx context.Context) (*oauth2.Token, error) { return t.s.Token(ctx) }
 
-// renewEvery is how old a token must be before an API's word that it is worth nothing makes us refresh it: an API that
-// refuses every token must not make us refresh for every call.
+// renewEvery is how old a refreshed token must be before an API's word that it is worth nothing makes us refresh again: an
+// API that refuses every token must not make us refresh for every call.
 const renewEvery = 30 * time.Second
 
 // Renew returns another token than the rejected one: what a parallel request got meanwhile, or a refreshed one.
@@ -83,7 +83,7 @@ func (t sessionSource) Renew(ctx context.Context, rejected *oauth2.Token) (*oaut
 	if token := t.s.state.tokenOf(part); token.AccessToken != rejected.AccessToken {
 		return withoutRefresh(token), nil
 	}
-	if t.s.state.auth.config.Now().Sub(part.obtained) < renewEvery {
+	if part.refreshed && t.s.state.auth.config.Now().Sub(part.obtained) < renewEvery {
 		return nil, ErrLoginRequired
 	}
 	if err := t.s.Refresh(ctx); err != nil {
