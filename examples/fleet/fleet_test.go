@@ -6,8 +6,6 @@ import (
 	"os"
 	"strings"
 	"testing"
-
-	"github.com/twofold-auth/twofold/examples/internal/demo"
 )
 
 // TestMain makes the test program an instance of the app when a test starts it as one.
@@ -50,12 +48,7 @@ func TestTakenPortIsNamed(t *testing.T) {
 
 func TestInstanceSaysWhyItCannotStart(t *testing.T) {
 	t.Parallel()
-	gone, err := demo.Listen(t.Context(), "-provider", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	gone.Close()
-	i := instance{settings: settings{Name: "A", Issuer: "http://" + gone.Addr().String(), Base: "http://localhost:1", Secret: "x", Quiet: true}}
+	i := instance{settings: settings{Name: "A", Issuer: "http://127.0.0.1:1", Base: "http://localhost:1", Secret: "x", Quiet: true}}
 	if err := i.start(); err == nil || !strings.HasPrefix(err.Error(), "instance A: ") || !strings.Contains(err.Error(), "connection refused") {
 		t.Errorf("%v", err)
 	}

@@ -60,6 +60,7 @@ func newChrome(pin string) (*chrome, error) {
 		chromedp.Flag("disable-backgrounding-occluded-windows", true), chromedp.Flag("disable-renderer-backgrounding", true),
 	}
 	c := &chrome{dir: dir}
+	options = append(options, chromedp.WSURLReadTimeout(2*time.Minute)) // a cold start
 	allocator, stop := chromedp.NewExecAllocator(context.Background(), options...)
 	root, cancel := chromedp.NewContext(allocator)
 	c.root, c.cancel = root, []context.CancelFunc{stop, cancel}
@@ -156,7 +157,7 @@ func (b *tab) forget() {
 	b.problems = nil
 }
 
-// read performs an action within 20 seconds and returns what it yields.
+// read performs an action within a minute, for a busy machine, and returns what it yields.
 func read[T any](b *tab, action chromedp.Action[T]) T {
 	b.t.Helper()
 	v, err := try(b, action)
@@ -169,7 +170,7 @@ func read[T any](b *tab, action chromedp.Action[T]) T {
 }
 
 func try[T any](b *tab, action chromedp.Action[T]) (T, error) {
-	ctx, cancel := context.WithTimeout(b.ctx, 20*time.Second)
+	ctx, cancel := context.WithTimeout(b.ctx, time.Minute)
 	defer cancel()
 	return chromedp.Run(ctx, action)
 }

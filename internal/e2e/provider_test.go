@@ -217,7 +217,7 @@ func (p *provider) all(t *testing.T) []call {
 
 func (p *provider) ask(t *testing.T, verb, path string, body io.Reader) ([]byte, int) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, verb, p.control+path, body)
 	if err != nil {

@@ -120,7 +120,7 @@ func example(t *testing.T, name string, flags ...string) string {
 			t.Fatal("the program ended without an address")
 		}
 		return a
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("the program prints no address")
 	}
 	return ""

@@ -110,7 +110,7 @@ func (w *world) serve(h http.Handler) *httptest.Server {
 // authority is the only one that it trusts. It follows no redirects.
 func (w *world) httpClient() *http.Client {
 	return &http.Client{
-		Timeout: 20 * time.Second,
+		Timeout: time.Minute,
 		Transport: &http.Transport{
 			DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
 				_, p, err := net.SplitHostPort(address)

@@ -190,7 +190,7 @@ func TestEachClientOfALoginHears(t *testing.T) {
 
 func TestDeliveriesThatFail(t *testing.T) {
 	t.Parallel()
-	w, app := logoutWorld(t, optest.Config{LogoutClient: &http.Client{Timeout: 200 * time.Millisecond}})
+	w, app := logoutWorld(t, optest.Config{LogoutClient: &http.Client{Timeout: time.Minute}})
 	sid := sidOf(w)
 	app.status = http.StatusBadRequest
 	if list := w.op.LogoutSession(t.Context(), sid); len(list) != 1 || list[0].Status != http.StatusBadRequest || list[0].Err != nil {
