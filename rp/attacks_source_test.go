@@ -334,6 +334,17 @@ func TestClientCredentials(t *testing.T) {
 		}
 		w.calls(pathToken, 0)
 	})
+	credentials(t, "E16_a_target_that_cannot_be_sent_is_no_other_one", nil, func(t *testing.T, w *world, _ rp.TokenSource) {
+		for wrong, right := range map[string][]string{"read write": {"read", "write"}, `a" "b`: {"a", "b"}, "": {}} {
+			w.refuses(w.client.ClientCredentials(rp.Target{Scopes: []string{wrong}}), rp.ErrOptions)
+			w.refuses(w.client.ClientCredentials(rp.Target{Resource: "https://a.example/", Scopes: []string{wrong}}), rp.ErrOptions)
+			if len(right) > 0 {
+				w.get(w.client.ClientCredentials(rp.Target{Scopes: right}))
+				w.get(w.client.ClientCredentials(rp.Target{Resource: "https://a.example/", Scopes: right}))
+			}
+		}
+		w.calls(pathToken, 4)
+	})
 	credentials(t, "J10_very_many_targets", nil, func(t *testing.T, w *world, source rp.TokenSource) {
 		for i := range 2000 {
 			w.client.ClientCredentials(rp.Target{Audience: string(rune('a'+i%26)) + time.Duration(i).String()})

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
-	"strings"
 	"sync"
 
 	"golang.org/x/oauth2"
@@ -89,7 +88,7 @@ func (r *tokenResponse) accessToken() *oauth2.Token {
 func (to Target) key() string {
 	scopes := "granted"
 	if to.Scopes != nil {
-		scopes = "asked: " + strings.Join(slices.Compact(slices.Sorted(slices.Values(to.Scopes))), " ")
+		scopes = fmt.Sprintf("asked: %q", slices.Compact(slices.Sorted(slices.Values(to.Scopes))))
 	}
 	return fmt.Sprintf("%q %q %s", to.Resource, to.Audience, scopes)
 }
