@@ -164,6 +164,13 @@ func TestTokenExchange(t *testing.T) {
 				t.Errorf("a token that no API takes is called %s", token.TokenType)
 			}
 		}},
+		{name: "E20_an_ID_Token_that_was_asked_for", change: requested(rp.TokenTypeIDToken), lie: func(a *optest.Answer) {
+			a.Status, a.JSON = 200, map[string]any{"access_token": "a.b.c", "issued_token_type": rp.TokenTypeIDToken, "token_type": "N_A"}
+		}, check: func(t *testing.T, token *oauth2.Token) {
+			if token.AccessToken != "a.b.c" || token.TokenType != "N_A" || token.Extra("issued_token_type") != rp.TokenTypeIDToken {
+				t.Errorf("%s", token.TokenType)
+			}
+		}},
 		{name: "D11_token_type_missing", change: requested(rp.TokenTypeJWT), lie: member("token_type", nil), want: rp.ErrTokenResponse},
 		{name: "D11_token_type_mac", change: requested(rp.TokenTypeJWT), lie: member("token_type", "mac"), want: rp.ErrTokenResponse},
 		{name: "E20_a_refresh_token_beside_it_is_dropped", lie: member("refresh_token", "a-refresh-token-to-be-dropped")},
