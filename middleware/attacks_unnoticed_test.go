@@ -52,3 +52,18 @@ func TestProbeSaysWhatIsWrong(t *testing.T) {
 		})
 	}
 }
+
+// H15: what is too long leads home, also if it would be short enough once written again.
+func TestReturnToThatIsTooLong(t *testing.T) {
+	t.Parallel()
+	s, err := middleware.NewSite(site+"/auth/callback", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	longest := "/" + strings.Repeat("a", middleware.MaxReturnTo-1)
+	for raw, want := range map[string]string{longest: longest, longest + "#": "/", longest + "?#": "/", longest + "a": "/"} {
+		if got := s.Resolve(raw); got != want {
+			t.Errorf("%d bytes that end in %q lead to %d bytes, want %d", len(raw), raw[len(raw)-2:], len(got), len(want))
+		}
+	}
+}
