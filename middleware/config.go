@@ -125,7 +125,7 @@ type Auth struct {
 	graves     *graves // logouts, if they are in this process; else nil
 	skew       skew
 	frames     allowance
-	background sync.WaitGroup
+	background tasks
 	copies     sync.Once // warnOfCopies
 	// buriedInStore says that the store looks for tombstones whenever it is asked for a session.
 	buriedInStore bool
@@ -380,7 +380,8 @@ func isLoopback(host string) bool {
 	return ip != nil && ip.IsLoopback()
 }
 
-// Close waits for refreshes under way. Handlers must have returned before.
+// Close waits for what is under way at the provider. Handlers and workers should have returned before: for what they begin
+// later nobody waits.
 func (a *Auth) Close() error {
 	a.background.Wait()
 	return nil
