@@ -37,7 +37,8 @@ type Error struct {
 	Code string
 	// Reference is the correlation ID that page and log have in common.
 	Reference string
-	// RetryURL leads on, on this site: usually to a new login. "" if nothing helps.
+	// RetryURL leads on, on this site: to a new login where that helps (status 401, and most 400), else to the home page or
+	// the same page. "" if nothing helps.
 	RetryURL string
 	// Status is the HTTP status.
 	Status int
@@ -47,10 +48,14 @@ type Error struct {
 
 // Error returns the code and the reason.
 func (e *Error) Error() string {
-	if e.Err == nil {
+	switch reason, ok := reasons[e.Code]; {
+	case e.Err != nil:
+		return "middleware: " + e.Code + ": " + e.Err.Error()
+	case ok:
+		return "middleware: " + e.Code + ": " + reason
+	default:
 		return "middleware: " + e.Code
 	}
-	return "middleware: " + e.Code + ": " + e.Err.Error()
 }
 
 // Unwrap returns the reason.
@@ -107,6 +112,19 @@ const (
 	codeInitiate           = "initiate"            // a third party asks for another provider's login
 	codeInternal           = "internal"            // a fault of ours
 )
+
+// reasons are for the log, where the code is all that is known.
+var reasons = map[string]string{
+	codeMethod:             "this route does not know the method",
+	codeNotNavigation:      "a script, a form or a frame asked for what only a navigation may have",
+	codeContentType:        "the body is no application/x-www-form-urlencoded form",
+	codeResponseMode:       "the answer did not come in the response mode that was asked for",
+	codeNoResponse:         "the callback was opened without an answer of the provider",
+	codeTransactionExpired: "the login was started longer ago than Config.LoginTimeout",
+	codeLoginRequired:      "nobody is logged in, and this request cannot be sent to log in",
+	codeCrossOrigin:        "by Origin or Sec-Fetch-Site it is not from a page of the RedirectURL's origin; see Session.LogoutToken for forms",
+	codeInitiate:           "iss is missing or another provider's",
+}
 
 var statuses = map[string]int{
 	codeMethod: http.StatusMethodNotAllowed, codeNotNavigation: http.StatusForbidden,
