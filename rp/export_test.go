@@ -36,6 +36,9 @@ func NewSpender(now func() time.Time) *Spender { return &Spender{s: spentCodes{n
 // Spend reports whether code may be sent.
 func (s *Spender) Spend(code string) bool { first, _ := s.s.spend(code); return first }
 
+// Forget takes back a spend.
+func (s *Spender) Forget(code string) { s.s.forget(code) }
+
 // Len returns how many codes are remembered.
 func (s *Spender) Len() int { return len(s.s.current) + len(s.s.old) }
 

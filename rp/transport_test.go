@@ -66,7 +66,7 @@ func TestE15_the_token_goes_to_named_origins_only(t *testing.T) {
 
 func TestOriginsThatAreNone(t *testing.T) {
 	t.Parallel()
-	for _, origin := range []string{"", "api.example", "https://", "https://a.example/path", "https://u@a.example", "http://a.example", "ftp://a.example", "https://a.example?x", "*"} {
+	for _, origin := range []string{"", "api.example", "https://", "https://a.example/path", "https://u@a.example", "http://a.example", "ftp://a.example", "ftp://localhost", "https://a.example?x", "*"} {
 		client := &http.Client{Transport: rp.Transport(staticSource("t"), nil, origin)}
 		if _, err := client.Get("https://a.example/"); err == nil || !strings.Contains(err.Error(), "rp: transport") {
 			t.Errorf("%q: %v", origin, err)
