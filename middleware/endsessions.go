@@ -83,7 +83,7 @@ func (a *Auth) lister(issuer string) (SessionLister, error) {
 	}
 	lister, ok := a.config.Store.(SessionLister)
 	if !ok || a.server == nil {
-		return nil, fmt.Errorf("middleware: Config.Store lists no sessions: %w", rp.ErrUnsupported)
+		return nil, fmt.Errorf("middleware: Sessions: %w: Config.Store must be a SessionLister, as those of redisstore and sqlstore", rp.ErrUnsupported)
 	}
 	return lister, nil
 }

@@ -23,9 +23,12 @@ const (
 	refusedLife = 2 * refreshTimeout
 )
 
+// errNothingToGrant is Grant's for a session that another grant, or a login without offline_access, has left without one.
+var errNothingToGrant = fmt.Errorf("%w: the session has no refresh token; the scope offline_access brings one, and a grant takes it along", ErrLoginRequired)
+
 // Grant moves the session's refresh token into a record of its own, for workers that act when the user is away, and
 // returns its ID for [Auth.Offline]. Keep the ID like a password. The session keeps its access token until that ends,
-// and then needs another login; its logout does not end the grant, [Auth.EndGrant] does.
+// and then needs another login; its logout does not end the grant, [Auth.EndGrant] does, and so do 400 days without use.
 //
 // [rp.ErrUnsupported] if Config.Store is no [SessionStore]; [ErrLoginRequired] if there is no refresh token (any more);
 // else the errors of [Session.Token].
@@ -35,7 +38,7 @@ func (s *Session) Grant(ctx context.Context) (id string, err error) {
 	}
 	a := s.state.auth
 	if a.server == nil {
-		return "", fmt.Errorf("middleware: Grant without a SessionStore: %w", rp.ErrUnsupported)
+		return "", fmt.Errorf("middleware: Grant: %w: Config.Store must be a SessionStore, as those of redisstore and sqlstore", rp.ErrUnsupported)
 	}
 	ctx = context.WithoutCancel(ctx)   // a grant that is written is returned
 	for own := 0; own < maxRenewals; { // another renewal may be under way
@@ -44,7 +47,7 @@ func (s *Session) Grant(ctx context.Context) (id string, err error) {
 			return "", err
 		}
 		if s.state.tokenOf(part).RefreshToken == "" {
-			return "", ErrLoginRequired
+			return "", errNothingToGrant
 		}
 		id, moved := newSessionID(), false
 		got, err := a.renew(ctx, s.state.record(), a.moveTo(id, &moved))
@@ -78,7 +81,7 @@ func (a *Auth) moveTo(id string, moved *bool) renewal {
 	never := func(*tokenPart) bool { return false }
 	return renewal{kind: renewGrant, key: id, event: eventGranted, satisfied: never, apply: func(ctx context.Context, rec *record) (*record, error) {
 		if rec.part.parsed.OAuth2().RefreshToken == "" {
-			return nil, ErrLoginRequired
+			return nil, errNothingToGrant
 		}
 		g := &grant{subject: rec.identity.subject, tokens: rec.part.parsed}
 		if err := a.server.putGrant(ctx, id, g); err != nil {
@@ -168,16 +171,18 @@ func (s *serverStore) storedGrant(ctx context.Context, id string) (*grant, error
 	return g, nil
 }
 
-// Offline returns the tokens of a grant that [Session.Grant] made, for a worker: they are refreshed when it is time, and
-// before the first use, by one process at once. With [rp.Transport] a token that an API rejects is renewed, too. Its Token
-// returns [ErrLoginRequired] once the provider has ended the grant, and [rp.ErrUnavailable] if
-// neither a token nor the provider is there. What it asks of the provider goes on when its ctx ends.
+// Offline returns the access tokens of a grant that [Session.Grant] made, for a worker: the main token, for whatever the
+// login asked for. They are refreshed when it is time, and before the first use, by one process at once. The source is
+// safe for concurrent use and may be kept; ctx bounds the look into the store here, and no more. With [rp.Transport] a
+// token that an API rejects is renewed, too. Its Token returns [ErrLoginRequired] once the provider has ended the grant,
+// and [rp.ErrUnavailable] if neither a token nor the provider is there. What it asks of the provider goes on when the ctx
+// of a Token ends.
 //
 // [ErrNoSession] if there is no such grant; [rp.ErrUnsupported] if Config.Store is no [SessionStore]; any other error is
 // the store's.
 func (a *Auth) Offline(ctx context.Context, grantID string) (rp.TokenSource, error) {
 	if a.server == nil {
-		return nil, fmt.Errorf("middleware: Offline without a SessionStore: %w", rp.ErrUnsupported)
+		return nil, fmt.Errorf("middleware: Offline: %w: Config.Store must be a SessionStore, as those of redisstore and sqlstore", rp.ErrUnsupported)
 	}
 	g, err := a.server.grant(ctx, grantID)
 	if err != nil {
@@ -189,7 +194,7 @@ func (a *Auth) Offline(ctx context.Context, grantID string) (rp.TokenSource, err
 // EndGrant removes a grant and has its tokens revoked. Removing nothing is fine.
 func (a *Auth) EndGrant(ctx context.Context, grantID string) error {
 	if a.server == nil {
-		return fmt.Errorf("middleware: EndGrant without a SessionStore: %w", rp.ErrUnsupported)
+		return fmt.Errorf("middleware: EndGrant: %w: Config.Store must be a SessionStore, as those of redisstore and sqlstore", rp.ErrUnsupported)
 	}
 	g, err := a.server.grant(ctx, grantID)
 	if err != nil && !errors.Is(err, ErrNoSession) {

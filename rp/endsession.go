@@ -29,7 +29,7 @@ func (c *Client) endSession(ctx context.Context, idTokenHint, state string) (*Re
 	}
 	endpoint := p.endpoints.EndSession
 	if endpoint == "" {
-		return nil, fmt.Errorf("rp: %w: end_session_endpoint", ErrUnsupported)
+		return nil, fmt.Errorf("rp: %w: the provider has no end_session_endpoint", ErrUnsupported)
 	}
 	fields := url.Values{"client_id": {c.cfg.ClientID}}
 	if idTokenHint != "" {

@@ -44,8 +44,8 @@ var (
 	ErrOtherClient = errors.New("value belongs to another client")
 	// ErrOrigin: the request goes to an origin that the token is not for.
 	ErrOrigin = errors.New("origin is not one that the token is for")
-	// ErrUnsupported: the provider offers no such endpoint.
-	ErrUnsupported = errors.New("not supported by the provider")
+	// ErrUnsupported: the provider has no such endpoint; or, from package middleware, the app's store cannot do that.
+	ErrUnsupported = errors.New("not supported")
 	// ErrUnavailable: the provider cannot be reached, or answers that it cannot answer; try later.
 	ErrUnavailable = errors.New("provider is unavailable")
 	// ErrNotSent: the request could not be made, or no connection for it: the provider got no byte of what it says, and

@@ -37,7 +37,7 @@ func (c *Client) grant(ctx context.Context, form url.Values, onSend func() error
 		return nil, notSent(err)
 	}
 	if p.endpoints.Token == "" {
-		return nil, fmt.Errorf("%w: token_endpoint", ErrUnsupported)
+		return nil, fmt.Errorf("%w: the provider has no token_endpoint", ErrUnsupported)
 	}
 	a, err := c.post(ctx, p.endpoints.Token, form, onSend)
 	if err != nil {

@@ -44,7 +44,7 @@ func (c *Client) revoke(ctx context.Context, t *Tokens) error {
 		return err
 	}
 	if p.endpoints.Revocation == "" {
-		return fmt.Errorf("%w: revocation_endpoint", ErrUnsupported)
+		return fmt.Errorf("%w: the provider has no revocation_endpoint", ErrUnsupported)
 	}
 	var refused error
 	if t.token.RefreshToken != "" {

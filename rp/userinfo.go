@@ -78,7 +78,7 @@ func (c *Client) askUserInfo(ctx context.Context, t *Tokens) (*UserInfo, error) 
 		return nil, err
 	}
 	if p.endpoints.UserInfo == "" {
-		return nil, fmt.Errorf("%w: userinfo_endpoint", ErrUnsupported)
+		return nil, fmt.Errorf("%w: the provider has no userinfo_endpoint", ErrUnsupported)
 	}
 	r, err := c.userInfoRequest(ctx, p.endpoints.UserInfo, t.token.AccessToken)
 	if err != nil {
