@@ -171,10 +171,7 @@ func (t *sessionState) redeemed(ctx context.Context) (*tokenPart, error) {
 	if !errors.Is(err, ErrPending) {
 		return part, err
 	}
-	if err := t.renew(ctx, t.auth.redeem(t.request)); err != nil {
-		return nil, err
-	}
-	return t.usable()
+	return t.renew(ctx, t.auth.redeem(t.request))
 }
 
 // redeem is the renewal that spends the code; cause is the request that wants it, nil if none does.

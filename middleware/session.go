@@ -190,7 +190,8 @@ func (s *Session) Refresh(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return s.state.refresh(ctx, part)
+	_, err = s.state.refresh(ctx, part)
+	return err
 }
 
 // UserInfo asks the provider's UserInfo endpoint, at most once in a login: the answer is kept with the tokens. The
@@ -312,14 +313,11 @@ func (t *sessionState) liveToken(ctx context.Context) (*oauth2.Token, error) {
 	if need == tokenLive || need == tokenEnding && token.RefreshToken == "" {
 		return token, nil
 	}
-	err = t.refresh(ctx, part)
+	part, err = t.refresh(ctx, part)
 	switch {
 	case err != nil && need == tokenEnding && !errors.Is(err, ErrNoSession) && !errors.Is(err, ErrLoginRequired):
 		return token, nil // it still serves
 	case err != nil:
-		return nil, err
-	}
-	if part, err = t.usable(); err != nil {
 		return nil, err
 	}
 	return t.tokenOf(part), nil
@@ -344,9 +342,9 @@ func withoutRefresh(token *oauth2.Token) *oauth2.Token {
 }
 
 // refresh replaces the tokens of part by newer ones.
-func (t *sessionState) refresh(ctx context.Context, part *tokenPart) error {
+func (t *sessionState) refresh(ctx context.Context, part *tokenPart) (*tokenPart, error) {
 	if t.tokenOf(part).RefreshToken == "" {
-		return ErrLoginRequired
+		return nil, ErrLoginRequired
 	}
 	return t.renew(ctx, t.auth.refreshTokens(part))
 }
@@ -361,22 +359,20 @@ func (t *sessionState) userInfo(ctx context.Context) (*rp.UserInfo, error) {
 		if _, err := t.liveToken(ctx); err != nil {
 			return nil, err
 		}
-		if err := t.renew(ctx, t.auth.askUserInfo()); err != nil {
+		if part, err = t.renew(ctx, t.auth.askUserInfo()); err != nil {
 			return nil, err
 		}
-	}
-	if part, err = t.usable(); err != nil {
-		return nil, err
 	}
 	return t.auth.client.ParseUserInfo(part.userInfo)
 }
 
-// renew joins renewals of the session until one has brought what is wanted, and adopts what came of each.
-func (t *sessionState) renew(ctx context.Context, what renewal) error {
+// renew joins renewals of the session until one has brought what is wanted, adopts what came of each, and returns the token
+// part that has it.
+func (t *sessionState) renew(ctx context.Context, what renewal) (*tokenPart, error) {
 	if t.auth.store.inCookies() {
 		release, ok := t.commit.reserve()
 		if !ok {
-			return ErrCommitted
+			return nil, ErrCommitted
 		}
 		defer release()
 	}
@@ -387,20 +383,20 @@ func (t *sessionState) renew(ctx context.Context, what renewal) error {
 		}
 		if err != nil {
 			t.judge(err)
-			return err
+			return nil, err
 		}
 		part, err := t.usable()
 		if err != nil && (what.kind != renewRedeem || !errors.Is(err, ErrPending)) {
-			return err
+			return nil, err
 		}
 		if err == nil && what.satisfied(part) {
-			return nil
+			return part, nil
 		}
 		if got.mine {
 			own++
 		}
 	}
-	return rp.ErrUnavailable
+	return nil, rp.ErrUnavailable
 }
 
 // judge has the first byte drop the cookies of a session that a renewal has ended: another process would believe them.

@@ -126,18 +126,11 @@ func (t *sessionState) fetch(ctx context.Context, part *tokenPart, to target, ha
 	if t.tokenOf(part).RefreshToken == "" {
 		return nil, errNoRefreshToken
 	}
-	if err := t.renew(ctx, t.auth.fetchTarget(to, have)); err != nil {
-		return nil, err
-	}
-	part, err := t.usable()
+	part, err := t.renew(ctx, t.auth.fetchTarget(to, have))
 	if err != nil {
 		return nil, err
 	}
-	got := part.target(to.key)
-	if got == nil { // it came, and others have taken its place since
-		return nil, rp.ErrUnavailable
-	}
-	return got.oauth2(), nil
+	return part.target(to.key).oauth2(), nil // the one that came: of what the session has now others may have taken its place
 }
 
 // fetchTarget is the renewal that adds a target's access token, or replaces have.
