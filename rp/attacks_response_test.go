@@ -317,6 +317,8 @@ func TestHostileErrorAnswers(t *testing.T) {
 		{"A24_script", "access_denied", "<script>alert(1)</script>", "", "access_denied", ""},
 		{"A24_line_breaks", "access_denied", "a\r\nSet-Cookie: evil=1\r\n\r\n<html>", "", "access_denied", ""},
 		{"A24_a_megabyte", "access_denied", strings.Repeat("x", 1<<20), "", "access_denied", ""},
+		{"A24_a_megabyte_of_halves_of_characters", "access_denied", strings.Repeat("\x80", 1<<20), "", "access_denied", ""},
+		{"A24_a_cut_within_a_character", "access_denied", "x" + strings.Repeat("\U0001f512", 100), "", "access_denied", ""},
 		{"A24_a_megabyte_of_code", strings.Repeat("x", 1<<20), "", "", "unreadable_error", ""},
 		{"A24_right_to_left", "access_denied", "\u202egnp.exe\u2066\u200f", "", "access_denied", ""},
 		{"A24_invalid_UTF8", "access_denied", "\xff\xfe\xc0\xaf", "", "access_denied", ""},
@@ -331,6 +333,9 @@ func TestHostileErrorAnswers(t *testing.T) {
 		{"A25_with_a_user_name", "x", "", "https://op.example@evil.example/", "x", ""},
 		{"A25_with_a_line_break", "x", "", "https://op.example/\r\nx", "x", ""},
 		{"A25_a_megabyte", "x", "", "https://op.example/" + strings.Repeat("x", 1<<20), "x", ""},
+		{"A25_no_host", "x", "", "https:///x", "x", ""},
+		{"A25_no_hierarchy", "x", "", "https:evil.example", "x", ""},
+		{"A25_a_web_page_in_the_clear", "x", "", "http://op.example/errors", "x", "http://op.example/errors"},
 		{"A25_a_web_page", "x", "", "https://op.example/errors?x=1", "x", "https://op.example/errors?x=1"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
