@@ -77,8 +77,12 @@ func (e *TokensError) reason() string {
 		return "the provider's token endpoint did not answer"
 	case e.Code == "provider_error":
 		return "the provider refused to give any"
+	case e.Code == "token_response":
+		return "the provider's answer was malformed"
 	case e.Code == "code_spent":
 		return "the code was sent before"
+	case e.Code == codeSessionTooLarge:
+		return "they do not fit into the session"
 	case e.Code != "":
 		return e.Code
 	case e.State == TokensRedeeming:
