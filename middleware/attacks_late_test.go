@@ -87,6 +87,32 @@ func TestLateChanges(t *testing.T) {
 			}
 		}
 	})
+	t.Run("E06_another_instance_changes_what_a_long_request_has", func(t *testing.T) {
+		t.Parallel()
+		for _, resource := range []string{"", ordersAPI} {
+			f := newFleet(t, "server", severalAPIs, func(s *settings) { s.rp.Resources = []string{ordersAPI, api(0), api(1), api(2)} })
+			f.clock.add(time.Second / 2) // what is stored has whole seconds
+			f.other.mux.Handle("/apis", f.other.auth.RequireLogin(http.HandlerFunc(audiences)))
+			v := f.visitor()
+			v.login("/auth/login", "alice")
+			other := v.on(f.other)
+			f.mux.Handle("/long", f.auth.RequireLogin(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+				s := middleware.FromContext(r.Context())
+				for i := range 3 {
+					token, err := s.For(rp.Target{Resource: resource}).Token(r.Context())
+					if err != nil || !token.Expiry.After(f.clock.Now()) {
+						t.Errorf("%q: token %d is over: %v", resource, i, err)
+					}
+					f.clock.add(4 * time.Minute)
+					if rep := other.open("/apis?for=" + api(i)); rep.StatusCode != http.StatusOK {
+						t.Errorf("the other instance: %d", rep.StatusCode)
+					}
+					f.clock.add(time.Minute)
+				}
+			})))
+			v.open("/long")
+		}
+	})
 	for name, cause := range map[string]error{
 		"fails":              errors.New("no such table"),
 		"has_no_time_left":   context.DeadlineExceeded,

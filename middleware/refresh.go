@@ -524,8 +524,11 @@ func (p *tokenPart) refreshedBy(now *tokenPart) bool {
 		return p.kind != now.kind
 	}
 	was, is := p.parsed.OAuth2(), now.parsed.OAuth2()
-	return was.AccessToken != is.AccessToken || !was.Expiry.Equal(is.Expiry) || !p.obtained.Equal(now.obtained)
+	return was.AccessToken != is.AccessToken || !sameSecond(was.Expiry, is.Expiry) || !sameSecond(p.obtained, now.obtained)
 }
+
+// sameSecond compares times of which one may have been stored: what is stored has no fractions.
+func sameSecond(a, b time.Time) bool { return a.Unix() == b.Unix() }
 
 // askUserInfo is the renewal that adds the UserInfo response.
 func (a *Auth) askUserInfo() renewal {

@@ -137,7 +137,7 @@ func (t *sessionState) fetch(ctx context.Context, part *tokenPart, to target, ha
 func (a *Auth) fetchTarget(to target, have *targetToken) renewal {
 	satisfied := func(now *tokenPart) bool {
 		got := now.target(to.key)
-		return got != nil && (have == nil || got.access != have.access || !got.expiry.Equal(have.expiry) || !got.obtained.Equal(have.obtained))
+		return got != nil && (have == nil || got.access != have.access || !sameSecond(got.expiry, have.expiry) || !sameSecond(got.obtained, have.obtained))
 	}
 	apply := func(ctx context.Context, rec *record) (*record, error) {
 		if rec.part.parsed.OAuth2().RefreshToken == "" {
