@@ -87,6 +87,33 @@ func TestLateChanges(t *testing.T) {
 			}
 		}
 	})
+	t.Run("E05_a_provider_that_gives_the_same_token_again_is_asked_once", func(t *testing.T) {
+		t.Parallel()
+		for _, store := range storeKinds {
+			access := ""
+			w := newWorld(t, store.use(t))
+			w.op.Fault(func(a *optest.Answer) {
+				switch a.Grant {
+				case "authorization_code":
+					access, _ = a.JSON["access_token"].(string)
+				case "refresh_token":
+					a.JSON["access_token"] = access
+				}
+			})
+			w.page = func(_ http.ResponseWriter, r *http.Request) {
+				s := middleware.FromContext(r.Context())
+				if err := s.Refresh(r.Context()); err != nil { // in the second of the login
+					t.Errorf("%s: %v", store.name, err)
+				}
+			}
+			v := w.visitor()
+			v.login("/auth/login", "alice")
+			v.open("/private")
+			if n := w.refreshes(); n != 1 {
+				t.Errorf("%s: %d refreshes", store.name, n)
+			}
+		}
+	})
 	t.Run("E06_another_instance_changes_what_a_long_request_has", func(t *testing.T) {
 		t.Parallel()
 		for _, resource := range []string{"", ordersAPI} {

@@ -464,7 +464,7 @@ func (r *record) onTop(base, current *record, now time.Time) *record {
 	next, part, under := *r, *r.part, current.part
 	if part.kind == partTokens && base.part.sameTokens(r.part) {
 		next.identity = current.identity
-		part.tokens, part.parsed, part.obtained = under.tokens, under.parsed, under.obtained
+		part.tokens, part.parsed, part.obtained, part.refreshed = under.tokens, under.parsed, under.obtained, under.refreshed
 	}
 	next.version, next.chunks = current.version, current.chunks
 	next.identity.generation = current.identity.generation + 1
@@ -524,7 +524,8 @@ func (p *tokenPart) refreshedBy(now *tokenPart) bool {
 		return p.kind != now.kind
 	}
 	was, is := p.parsed.OAuth2(), now.parsed.OAuth2()
-	return was.AccessToken != is.AccessToken || !sameSecond(was.Expiry, is.Expiry) || !sameSecond(p.obtained, now.obtained)
+	return was.AccessToken != is.AccessToken || p.refreshed != now.refreshed ||
+		!sameSecond(was.Expiry, is.Expiry) || !sameSecond(p.obtained, now.obtained)
 }
 
 // sameSecond compares times of which one may have been stored: what is stored has no fractions.

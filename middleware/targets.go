@@ -153,7 +153,7 @@ func (a *Auth) fetchTarget(to target, have *targetToken) renewal {
 		next, err := a.refreshed(ctx, rec, tokens.WithAccessTokenOf(rec.part.parsed), nil)
 		if err == nil && next.part.kind == partTokens {
 			now := a.config.Now()
-			next.part.obtained = rec.part.obtained // of the main token
+			next.part.obtained, next.part.refreshed = rec.part.obtained, rec.part.refreshed // of the main token
 			next.part.targets = withTarget(next.part.targets, to.token(tokens, now), now)
 		}
 		return next, err
