@@ -172,9 +172,17 @@ func (a *Auth) pending(r *http.Request, form url.Values) (name, value string, e 
 	case !ok && c.has(name):
 		return "", "", fail(codeTransactionInvalid, errors.New("the cookie is there twice"))
 	case !ok:
-		return "", "", fail(codeTransactionMissing, fmt.Errorf("none of the %d login cookies that came is this one's", a.transactions(c)))
+		return "", "", fail(codeTransactionMissing, missing(a.transactions(c)))
 	}
 	return name, value, nil
+}
+
+// missing says what came in place of the cookie of a login.
+func missing(others int) error {
+	if others == 0 {
+		return errors.New("no login cookie came: the browser lost it, or did not start this login")
+	}
+	return fmt.Errorf("none of the %d login cookies that came is this one's", others)
 }
 
 // transaction opens the cookie and looks whether it is this state's and still good.

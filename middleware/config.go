@@ -86,7 +86,7 @@ type Config struct {
 	Observe func(context.Context, rp.Event)
 	// Logger gets one record for each event; nil is slog.Default().
 	Logger *slog.Logger
-	// Now is the clock; nil is time.Now.
+	// Now is the clock of sessions; nil is time.Now. The Client has one of its own, [rp.Config].Now: a test sets both.
 	Now func() time.Time
 }
 

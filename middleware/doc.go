@@ -26,7 +26,8 @@
 //   - GET /auth/jwks publishes the client's own keys.
 //
 // The callback is a cross-site POST whose Origin is often null: state and cookie protect it. [http.CrossOriginProtection]
-// in front of it needs AddInsecureBypassPattern("POST /auth/callback").
+// in front of it needs AddInsecureBypassPattern("POST /auth/callback"), and the same for "POST /auth/initiate" if another
+// site starts logins with a form.
 //
 // # Sessions
 //
@@ -111,8 +112,9 @@
 // # Errors
 //
 // A browser gets a page with a text of ours and a reference, a script gets problem+json, the log gets the reason. The
-// members of the problem are title, status, code, reference and, where another login helps, retry_url: the path to open in the
-// browser for it. The codes of [Error] are those of [rp.ErrorCode] and:
+// members of the problem are title, status, code, reference and retry_url: the path to open in the browser, which with
+// status 401 is a login that comes back, else mostly the home page or the same page; it is missing where nothing helps.
+// docs/errors.md says of each code what it means and what to do. Those of [Error] are those of [rp.ErrorCode] and:
 //
 //	method not_navigation content_type body body_too_large response_mode no_response transaction_missing
 //	transaction_invalid transaction_expired transaction_spent login_loop login_required forbidden refused

@@ -29,7 +29,8 @@ import (
 // offline_access brings one.
 //
 // A SessionStore keeps 32 targets. Sealed cookies keep as many as fit, the newest first: others are asked for again when
-// they are wanted. A session of [NewSession] gives its one token to each target.
+// they are wanted. A session of [NewSession] gives its one token to each target. Like the session, the source is for
+// this request; for one client per process see [Auth.TransportFor].
 func (s *Session) For(to rp.Target) rp.TokenSource {
 	if t := newTarget(to); t.key != "" {
 		return targetSource{s, t}

@@ -2,6 +2,7 @@ package middleware
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -40,10 +41,13 @@ type contextSource struct {
 	to   rp.Target
 }
 
+// errNoSessionInContext is mostly a request that was made without the handler's context.
+var errNoSessionInContext = fmt.Errorf("%w in the request's context: give it that of a request behind RequireLogin, RequireTokens, Require or LoadSession", ErrNoSession)
+
 func (c contextSource) Token(ctx context.Context) (*oauth2.Token, error) {
 	s := c.auth.Session(ctx)
 	if s == nil {
-		return nil, ErrNoSession
+		return nil, errNoSessionInContext
 	}
 	return s.For(c.to).Token(ctx)
 }
@@ -52,7 +56,7 @@ func (c contextSource) Token(ctx context.Context) (*oauth2.Token, error) {
 func (c contextSource) Renew(ctx context.Context, rejected *oauth2.Token) (*oauth2.Token, error) {
 	s := c.auth.Session(ctx)
 	if s == nil {
-		return nil, ErrNoSession
+		return nil, errNoSessionInContext
 	}
 	if source, ok := s.For(c.to).(interface {
 		Renew(ctx context.Context, rejected *oauth2.Token) (*oauth2.Token, error)

@@ -36,7 +36,10 @@ type Config struct {
 	// session_expiry, for example.
 	Claims map[string]any
 	// LoginPage shows a login page where a user name can be typed, and a button to cancel. Without it every request
-	// for a login is granted at once: to the user that login_hint names, else to the one of Claims.
+	// for a login is granted at once: to the user that login_hint names, else to the one of Claims. Of a typed name the
+	// ASCII letters, digits and signs before an @ count. Who is logged in here sees a page again for prompt=login,
+	// select_account or consent, and for max_age or acr_values that the login does not meet; else a further scope or
+	// resource is granted as if the user had agreed before.
 	LoginPage bool
 	// Algorithm signs ID Tokens: RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA, or HS256,
 	// HS384, HS512 with the client secret. "" is RS256.

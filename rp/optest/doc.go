@@ -11,7 +11,8 @@
 // browser against it and against the app, and keeps cookies as Chromium does.
 //
 // A server listens on the host name localhost, while net/http/httptest uses 127.0.0.1: a browser sees two sites, so the
-// cookies of such a test behave as in production.
+// cookies of such a test behave as in production. A client of package rp needs Insecure.PlainHTTP for it; or take
+// [NewTLSServer], and its [Server.Client] as Config.HTTPClient.
 //
 // # Logout
 //
