@@ -207,9 +207,9 @@ func TestBrowserEndsLoops(t *testing.T) {
 		}
 		page(w, `<form method=post></form><script>document.forms[0].submit()</script>`)
 	})
-	for _, path := range []string{"/redirect", "/form"} {
-		if _, err := optest.NewBrowser(nil).Open(t.Context(), app+path); err == nil {
-			t.Errorf("%s has no end", path)
+	for path, want := range map[string]string{"/redirect": "more than 20 redirects", "/form": "no end"} {
+		if _, err := optest.NewBrowser(nil).Open(t.Context(), app+path); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", path, err)
 		}
 	}
 }
