@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"sync"
 
 	"github.com/twofold-auth/twofold/internal/wire"
 	"github.com/twofold-auth/twofold/verify"
@@ -16,6 +17,7 @@ type Client struct {
 	redacted
 	cfg      Config // frozen
 	http     *http.Client
+	http2    sync.Map      // hosts of the provider that speak HTTP/2
 	policy   verify.Policy // of ID Tokens
 	logout   verify.Policy // of logout tokens
 	userInfo verify.Policy // of signed UserInfo responses
@@ -112,7 +114,7 @@ func (c *Client) ResponseMode() ResponseMode { return c.cfg.ResponseMode }
 // Scopes returns a copy of Config.Scopes: what logins ask for, unless [AuthOptions] say otherwise.
 func (c *Client) Scopes() []string { return slices.Clone(c.cfg.Scopes) }
 
-// Resources returns a copy of Config.Resources, likewise.
+// Resources returns a copy of Config.Resources: what logins ask for, unless AuthOptions say otherwise.
 func (c *Client) Resources() []string { return slices.Clone(c.cfg.Resources) }
 
 // Ready returns nil if the provider's metadata and keys are there, and fetches them if they are not: a readiness probe.

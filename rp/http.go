@@ -75,13 +75,20 @@ func (a *answer) mediaType() string {
 	return t
 }
 
-// send sends r and reads the answer. No error of it holds a body, a query or a header.
+// send sends r and reads the answer. No error of it holds a body, a query or a header. Over HTTP/1.1 a connection serves
+// one request: what follows an answer on a connection that stays open, net/http logs as it is, or takes for the answer to
+// the next request, which may be for another user. HTTP/2 numbers its answers.
 func (c *Client) send(r *http.Request, limit int64) (*answer, error) {
+	_, numbered := c.http2.Load(r.URL.Host)
+	r.Close = !numbered
 	resp, err := c.http.Do(r)
 	if err != nil {
 		return nil, unreachable(r.URL, err)
 	}
 	defer func() { _ = resp.Body.Close() }()
+	if resp.ProtoMajor == 2 {
+		c.http2.Store(r.URL.Host, nil)
+	}
 	body, err := limitbody.Read(resp.Body, limit)
 	if errors.Is(err, limitbody.ErrTooLarge) {
 		return nil, fmt.Errorf("%s: %w", place(r.URL), err)
