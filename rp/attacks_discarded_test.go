@@ -96,6 +96,24 @@ func TestTokensThatNobodyGets(t *testing.T) {
 			})
 		})
 	}
+	t.Run("E01_but_not_the_refresh_token_of_before", func(t *testing.T) {
+		for _, echoes := range []bool{false, true} {
+			bubble.Test(t, func(t *testing.T) {
+				w := newWorld(t, func(s *setting) { s.op.KeepRefreshTokens = true })
+				tokens := w.tokens(rp.AuthOptions{})
+				came := w.cameWith(func(a *optest.Answer) {
+					claim("sub", "bob")(a)
+					if member("refresh_token", nil)(a); echoes {
+						member("refresh_token", tokens.OAuth2().RefreshToken)(a)
+					}
+				})
+				_, err := w.client.Refresh(t.Context(), tokens, rp.Target{})
+				w.want(err, verify.ErrSubject)
+				list := came()
+				w.wantRevoked(list[len(list)-1])
+			})
+		}
+	})
 	t.Run("D15_whose_keys_are_away", func(t *testing.T) {
 		bubble.Test(t, func(t *testing.T) {
 			w := newWorld(t, nil)

@@ -84,7 +84,11 @@ func (c *Client) refresh(ctx context.Context, t *Tokens, to Target) (*Tokens, *v
 	case errors.Is(err, verify.ErrKeySet): // t is as good as before
 		return nil, nil, err
 	case err != nil:
-		c.discard(ctx, next)
+		came := c.tokens(response)
+		if came.token.RefreshToken == t.token.RefreshToken {
+			came.token.RefreshToken = "" // t's, whose end is not ours to decide
+		}
+		c.discard(ctx, came)
 		return nil, nil, c.advise(err)
 	}
 	next.idToken.set(renewed)
