@@ -8,6 +8,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/twofold-auth/twofold/middleware"
 	"github.com/twofold-auth/twofold/middleware/sqlstore"
@@ -148,5 +149,95 @@ func TestListThatFails(t *testing.T) {
 				t.Errorf("%d sessions, %v", len(found), err)
 			}
 		})
+	}
+}
+
+// overtaken is what PostgreSQL says where transactions are serializable: nothing was done, ask again.
+type overtaken struct{}
+
+func (overtaken) Error() string    { return "could not serialize access" }
+func (overtaken) SQLState() string { return "40001" }
+
+// overtakenDB lets the first statements be overtaken, so many of them.
+func overtakenDB(times int) (db *stub, sent *int) {
+	sent = new(int)
+	fails := func() error {
+		if *sent++; *sent <= times {
+			return overtaken{}
+		}
+		return nil
+	}
+	db = &stub{
+		exec: func(string) (driver.Result, error) { return driver.RowsAffected(1), fails() },
+		query: func(statement string) driver.Rows {
+			if err := fails(); err != nil {
+				return &stubRows{columns: 3, err: err}
+			}
+			switch {
+			case strings.Contains(statement, "LEFT JOIN"):
+				return &stubRows{columns: 3, rows: [][]driver.Value{{int64(7), []byte("data"), nil}}}
+			case strings.Contains(statement, "written"):
+				return &stubRows{columns: 3, rows: [][]driver.Value{{true, false, true}}}
+			case strings.Contains(statement, "max(at)"):
+				return &stubRows{columns: 1, rows: [][]driver.Value{{int64(1)}}}
+			}
+			return &stubRows{columns: 3, rows: [][]driver.Value{{"id", []byte("data"), int64(7)}}}
+		},
+	}
+	return db, sent
+}
+
+// G23: a statement that another one overtakes is sent again; it is neither a store that is down nor a fact about the session.
+func TestG23_statement_that_is_overtaken(t *testing.T) {
+	t.Parallel()
+	for name, call := range map[string]func(s *sqlstore.Store) error{
+		"Load":     func(s *sqlstore.Store) error { _, _, _, err := s.Load(t.Context(), "id"); return err },
+		"Put":      func(s *sqlstore.Store) error { return putOnce(t, s, 0) },
+		"Put over": func(s *sqlstore.Store) error { return putOnce(t, s, 7) },
+		"Delete":   func(s *sqlstore.Store) error { return s.Delete(t.Context(), "id") },
+		"Bury":     func(s *sqlstore.Store) error { return s.Bury(t.Context(), "tomb", login, time.Minute) },
+		"Buried":   func(s *sqlstore.Store) error { _, err := s.Buried(t.Context(), "tomb"); return err },
+		"CleanUp":  func(s *sqlstore.Store) error { _, err := s.CleanUp(t.Context(), 1); return err },
+		"Sessions": func(s *sqlstore.Store) error {
+			found, err := s.Sessions(t.Context(), "tomb", 10)
+			if err == nil && len(found) != 1 {
+				t.Errorf("%d sessions", len(found))
+			}
+			return err
+		},
+	} {
+		db, _ := overtakenDB(3)
+		if err := call(db.open(t)); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		db, sent := overtakenDB(1000)
+		err := call(db.open(t))
+		if err == nil || errors.Is(err, middleware.ErrNoSession) || errors.Is(err, middleware.ErrConflict) != (name == "Put over") {
+			t.Errorf("%s, always: %v", name, err)
+		}
+		if *sent > 10 {
+			t.Errorf("%s was sent %d times", name, *sent)
+		}
+	}
+}
+
+func putOnce(t *testing.T, s *sqlstore.Store, version uint64) error {
+	t.Helper()
+	_, err := s.Put(t.Context(), "id", []byte("x"), middleware.PutOptions{TTL: time.Minute, Version: version})
+	return err
+}
+
+// A lock is given back though others are faster, or they would wait for its lease to end.
+func TestLockThatIsOvertaken(t *testing.T) {
+	t.Parallel()
+	db, sent := overtakenDB(3)
+	unlock, err := db.open(t).Lock(t.Context(), "key", time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	*sent = 0 // again
+	unlock()
+	if *sent != 4 {
+		t.Errorf("Free was sent %d times", *sent)
 	}
 }

@@ -20,17 +20,14 @@ func (s *Store) Lock(ctx context.Context, key string, d time.Duration) (func(), 
 type keeper struct{ s *Store }
 
 func (k keeper) Take(ctx context.Context, key, owner string, d time.Duration) (bool, error) {
-	result, err := k.s.db.ExecContext(ctx, k.s.sql.take, escape(key), owner, d.Microseconds())
+	taken, err := k.s.exec(ctx, k.s.sql.take, escape(key), owner, d.Microseconds())
 	if isOvertaken(err) {
 		return false, nil
-	} else if err != nil {
-		return false, err
 	}
-	taken, err := result.RowsAffected()
 	return taken == 1, err
 }
 
 func (k keeper) Free(ctx context.Context, key, owner string) error {
-	_, err := k.s.db.ExecContext(ctx, k.s.sql.free, escape(key), owner)
+	_, err := k.s.exec(ctx, k.s.sql.free, escape(key), owner)
 	return err
 }

@@ -118,11 +118,7 @@ func apply(ctx context.Context, tx *sql.Tx, step string) error {
 func (s *Store) CleanUp(ctx context.Context, limit int) (int, error) {
 	total := 0
 	for _, statement := range s.sql.cleanUp {
-		result, err := s.db.ExecContext(ctx, statement, max(limit, 0))
-		if err != nil {
-			return total, explain(err)
-		}
-		removed, err := result.RowsAffected()
+		removed, err := s.exec(ctx, statement, max(limit, 0))
 		if err != nil {
 			return total, explain(err)
 		}

@@ -92,8 +92,7 @@ func isName(text string) bool {
 func (s *Store) Load(ctx context.Context, id string, tombs ...string) ([]byte, uint64, time.Time, error) {
 	var data []byte
 	var version, at sql.NullInt64
-	row := s.db.QueryRowContext(ctx, s.sql.load, escape(id), array(tombs))
-	if err := row.Scan(&version, &data, &at); err != nil {
+	if err := s.row(ctx, s.sql.load, escape(id), array(tombs))(&version, &data, &at); err != nil {
 		return nil, 0, time.Time{}, explain(err)
 	}
 	buried := moment(at)
@@ -117,9 +116,9 @@ func (s *Store) Put(ctx context.Context, id string, data []byte, o middleware.Pu
 		args = append(args, int64(o.Version)) //nolint:gosec // another version than ours is not the stored one
 	}
 	var written, dead, there bool
-	err := s.db.QueryRowContext(ctx, statement, args...).Scan(&written, &dead, &there)
+	err := s.row(ctx, statement, args...)(&written, &dead, &there)
 	switch {
-	case isOvertaken(err):
+	case isOvertaken(err) && o.Version != 0:
 		return 0, middleware.ErrConflict
 	case err != nil:
 		return 0, explain(err)
@@ -133,7 +132,8 @@ func (s *Store) Put(ctx context.Context, id string, data []byte, o middleware.Pu
 
 // Delete is described at [middleware.SessionStore].
 func (s *Store) Delete(ctx context.Context, id string) error {
-	return s.exec(ctx, s.sql.remove, escape(id))
+	_, err := s.exec(ctx, s.sql.remove, escape(id))
+	return explain(err)
 }
 
 // Bury is described at [middleware.Tombstones].
@@ -141,7 +141,8 @@ func (s *Store) Bury(ctx context.Context, tomb string, at time.Time, ttl time.Du
 	if err := checkTTL(ttl); err != nil {
 		return err
 	}
-	return s.exec(ctx, s.sql.bury, escape(tomb), at.UnixMicro(), ttl.Microseconds())
+	_, err := s.exec(ctx, s.sql.bury, escape(tomb), at.UnixMicro(), ttl.Microseconds())
+	return explain(err)
 }
 
 // Buried is described at [middleware.Tombstones].
@@ -150,17 +151,28 @@ func (s *Store) Buried(ctx context.Context, tombs ...string) (time.Time, error) 
 		return time.Time{}, nil
 	}
 	var at sql.NullInt64
-	if err := s.db.QueryRowContext(ctx, s.sql.buried, array(tombs)).Scan(&at); err != nil {
+	if err := s.row(ctx, s.sql.buried, array(tombs))(&at); err != nil {
 		return time.Time{}, explain(err)
 	}
 	return moment(at), nil
 }
 
 // Sessions is described at [middleware.SessionLister].
-func (s *Store) Sessions(ctx context.Context, tomb string, limit int) ([]middleware.StoredSession, error) {
-	rows, err := s.db.QueryContext(ctx, s.sql.list, array([]string{tomb}), max(limit, 0))
+func (s *Store) Sessions(ctx context.Context, tomb string, limit int) (found []middleware.StoredSession, err error) {
+	err = again(func() (err error) {
+		found, err = s.list(ctx, tomb, max(limit, 0))
+		return err
+	})
 	if err != nil {
 		return nil, explain(err)
+	}
+	return found, nil
+}
+
+func (s *Store) list(ctx context.Context, tomb string, limit int) ([]middleware.StoredSession, error) {
+	rows, err := s.db.QueryContext(ctx, s.sql.list, array([]string{tomb}), limit)
+	if err != nil {
+		return nil, err
 	}
 	defer func() { _ = rows.Close() }()
 	var found []middleware.StoredSession
@@ -168,32 +180,49 @@ func (s *Store) Sessions(ctx context.Context, tomb string, limit int) ([]middlew
 		var one middleware.StoredSession
 		var version int64
 		if err := rows.Scan(&one.ID, &one.Data, &version); err != nil {
-			return nil, explain(err)
+			return nil, err
 		}
 		one.Version = uint64(version) //nolint:gosec // versions are below 2^63
 		if one.ID, err = url.QueryUnescape(one.ID); err != nil {
-			return nil, explain(err)
+			return nil, err
 		}
 		found = append(found, one)
 	}
-	if err := rows.Err(); err != nil {
-		return nil, explain(err)
-	}
-	return found, nil
+	return found, rows.Err()
 }
 
-// exec repeats a statement that another one has overtaken.
-func (s *Store) exec(ctx context.Context, statement string, args ...any) error {
-	var err error
-	for range 4 {
-		if _, err = s.db.ExecContext(ctx, statement, args...); err == nil {
-			return nil
+// row returns what scans the one row of a statement.
+func (s *Store) row(ctx context.Context, statement string, args ...any) func(to ...any) error {
+	return func(to ...any) error {
+		return again(func() error { return s.db.QueryRowContext(ctx, statement, args...).Scan(to...) })
+	}
+}
+
+// exec returns how many rows a statement has changed.
+func (s *Store) exec(ctx context.Context, statement string, args ...any) (changed int64, err error) {
+	err = again(func() error {
+		result, err := s.db.ExecContext(ctx, statement, args...)
+		if err != nil {
+			return err
 		}
-		if !isOvertaken(err) {
-			break
+		changed, err = result.RowsAffected()
+		return err
+	})
+	return changed, err
+}
+
+// tries is how often a statement is sent that others overtake.
+const tries = 5
+
+// again repeats a statement that another one has overtaken: where transactions are serializable by default this may
+// happen to any of them, and nothing of it was done.
+func again(send func() error) (err error) {
+	for range tries {
+		if err = send(); !isOvertaken(err) {
+			return err
 		}
 	}
-	return explain(err)
+	return err
 }
 
 // sqlState is an error of a driver that tells PostgreSQL's code, as pgx and lib/pq do.
@@ -201,6 +230,9 @@ type sqlState interface{ SQLState() string }
 
 func explain(err error) error {
 	var coded sqlState
+	if err == nil {
+		return nil
+	}
 	if errors.As(err, &coded) && coded.SQLState() == "42P01" {
 		return fmt.Errorf("sqlstore: the tables are missing, call Migrate: %w", err)
 	}
