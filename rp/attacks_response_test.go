@@ -523,6 +523,37 @@ func TestCheapChecksNeedNoProvider(t *testing.T) {
 	far.calls(pathKeys, 0)
 }
 
+// wants are options whose claims parameter says this of the ID Token.
+func wants(idToken string) rp.AuthOptions {
+	return rp.AuthOptions{Claims: json.RawMessage(`{"id_token":` + idToken + `}`)}
+}
+
+// B36: what the claims parameter wishes for, but does not call indispensable, the answer need not show, nor what it has.
+func TestClaimsThatAreWishes(t *testing.T) {
+	t.Parallel()
+	for name, row := range map[string]struct {
+		options rp.AuthOptions
+		lie     func(*optest.Answer)
+	}{
+		"B36_acr_that_is_not_essential":      {wants(`{"acr":{"values":["gold"]}}`), claim("acr", "silver")},
+		"B36_essential_acr_without_values":   {wants(`{"acr":{"essential":true}}`), claim("acr", nil)},
+		"B36_one_of_the_essential_values":    {wants(`{"acr":{"essential":true,"values":["gold","platin"]}}`), claim("acr", "platin")},
+		"B36_of_the_UserInfo_answer":         {rp.AuthOptions{Claims: json.RawMessage(`{"userinfo":{"acr":{"essential":true,"value":"gold"}}}`)}, nil},
+		"B35_auth_time_that_is_wished_for":   {wants(`{"auth_time":null}`), claim("auth_time", nil)},
+		"B35_essential_auth_time_of_decades": {wants(`{"auth_time":{"essential":true}}`), claim("auth_time", 1)},
+		"G04_the_sub_that_was_asked_for":     {wants(`{"sub":{"value":"bob"}}`), claim("sub", "bob")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, nil)
+			if row.lie != nil {
+				w.lie("/authorize", row.lie)
+			}
+			w.verified(row.options)
+		})
+	}
+}
+
 // B37 and its kin: what a request asked to see again is checked in both tokens, also when the request went through Bytes.
 func TestRequestsRememberWhatTheyAsked(t *testing.T) {
 	t.Parallel()
@@ -539,6 +570,10 @@ func TestRequestsRememberWhatTheyAsked(t *testing.T) {
 		{"B37_max_age_0_and_no_auth_time", rp.AuthOptions{MaxAge: new(time.Duration)}, claim("auth_time", nil), verify.ErrAuthTime},
 		{"B36_essential_acr_missing", rp.AuthOptions{EssentialACR: []string{"gold"}}, claim("acr", nil), verify.ErrACR},
 		{"B36_essential_acr_lower", rp.AuthOptions{EssentialACR: []string{"gold"}}, claim("acr", "silver"), verify.ErrACR},
+		{"B36_essential_acr_of_claims_missing", wants(`{"acr":{"essential":true,"values":["gold","platin"]}}`), claim("acr", nil), verify.ErrACR},
+		{"B36_essential_acr_of_claims_lower", wants(`{"acr":{"essential":true,"value":"gold"}}`), claim("acr", "silver"), verify.ErrACR},
+		{"B35_essential_auth_time_missing", wants(`{"auth_time":{"essential":true}}`), claim("auth_time", nil), verify.ErrAuthTime},
+		{"G04_sub_of_claims_and_another_user", wants(`{"sub":{"value":"alice"}}`), claim("sub", "bob"), verify.ErrClaim},
 		{"G04_hint_and_another_user", rp.AuthOptions{IDTokenHint: "alice's"}, claim("sub", "bob"), verify.ErrClaim},
 		{"L05_organization_and_none", rp.AuthOptions{Extra: url.Values{"organization": {"org_1"}}}, nil, verify.ErrClaim},
 		{

@@ -24,8 +24,8 @@ type AuthOptions struct {
 	IDTokenHint string
 	// UILocales are the user's languages, best first, with spaces between.
 	UILocales string
-	// Expect are claims that the ID Token must show with these values, e.g. org_id, hd, tid. Values that the request
-	// itself asks for are added: sub from IDTokenHint, hd from Extra, org_id from an organization "org_…" in Extra.
+	// Expect are claims that the ID Token must show with these values, e.g. org_id, hd, tid. Values that the request itself
+	// asks for are added: sub from IDTokenHint and Claims, hd from Extra, org_id from an organization "org_…" in Extra.
 	Expect map[string]string
 	// MaxAge is the oldest authentication that is accepted, in whole seconds; nil is any, 0 is a new one. The ID Token
 	// must then have auth_time.
@@ -38,7 +38,8 @@ type AuthOptions struct {
 	Scopes []string
 	// Resources replace Config.Resources; nil keeps them.
 	Resources []string
-	// Claims is the claims parameter, a JSON object (Core 5.5).
+	// Claims is the claims parameter, a JSON object (Core 5.5). What its id_token calls indispensable the answer must show:
+	// an essential acr with values, a sub with a value, an essential auth_time.
 	Claims json.RawMessage
 	// Extra are further parameters, e.g. audience. One of ours is refused with [ErrOptions], and so is a name with two
 	// values.
@@ -106,16 +107,23 @@ func (c *Client) newAuthRequest(ctx context.Context, o *AuthOptions) (*AuthReque
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
-	expect, err := o.expected()
+	demanded, err := o.demands()
+	if err != nil {
+		return nil, err
+	}
+	expect, err := o.expected(demanded.sub)
 	if err != nil {
 		return nil, err
 	}
 	q := &AuthRequest{requestState: requestState{
 		binding: c.binding, responseType: c.cfg.ResponseType, mode: c.cfg.ResponseMode,
-		acr: slices.Clone(o.EssentialACR), expect: expect,
+		acr: slices.Concat(o.EssentialACR, demanded.acr), expect: expect, // never both: see claims
 	}}
-	if o.MaxAge != nil {
-		age := *o.MaxAge
+	if o.MaxAge != nil || demanded.authTime {
+		age := anyAge
+		if o.MaxAge != nil {
+			age = *o.MaxAge
+		}
 		q.maxAge, q.requestedAt = &age, c.cfg.Now()
 	}
 	c.randomize(q)

@@ -41,10 +41,14 @@ func (o AuthOptions) Validate() error {
 	if err := o.validate(); err != nil {
 		return err
 	}
-	if _, err := o.expected(); err != nil {
+	demanded, err := o.demands()
+	if err != nil {
 		return err
 	}
-	_, err := o.claims()
+	if _, err := o.expected(demanded.sub); err != nil {
+		return err
+	}
+	_, err = o.claims()
 	return err
 }
 
@@ -99,8 +103,9 @@ func (o *AuthOptions) validateExtra() error {
 	return nil
 }
 
-// expected returns the claims that the ID Token must show. It never shares o's map.
-func (o *AuthOptions) expected() (map[string]string, error) {
+// expected returns the claims that the ID Token must show; sub is who the claims parameter asks for. It never shares o's
+// map.
+func (o *AuthOptions) expected(sub string) (map[string]string, error) {
 	expect := maps.Clone(o.Expect)
 	want := func(claim, value string) error {
 		if have, ok := expect[claim]; ok && have != value {
@@ -122,14 +127,19 @@ func (o *AuthOptions) expected() (map[string]string, error) {
 			return nil, err
 		}
 	}
+	if sub != "" {
+		if err := want("sub", sub); err != nil {
+			return nil, err
+		}
+	}
 	if o.IDTokenHint == "" {
 		return expect, nil
 	}
-	sub, err := hintedSubject(o.IDTokenHint)
+	hinted, err := hintedSubject(o.IDTokenHint)
 	if err != nil {
 		return nil, optionError("IDTokenHint: %w", err)
 	}
-	return expect, want("sub", sub)
+	return expect, want("sub", hinted)
 }
 
 // hintedSubject reads sub from an ID Token that this application verified before. A wrong one harms only its own login.
