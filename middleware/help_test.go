@@ -183,6 +183,25 @@ func TestTransactionMissingHelps(t *testing.T) {
 	if got := errorOf(rep); !strings.Contains(got, "none of the 5 login cookies that came") {
 		t.Errorf("log says %q", got)
 	}
+	c.header.Set("Cookie", "other=1")
+	if got := errorOf(v.send(c.build())); !strings.Contains(got, "no login cookie came") {
+		t.Errorf("without a cookie the log says %q", got)
+	}
+}
+
+// What has no reason but its code says it in words.
+func TestLogSaysMoreThanACode(t *testing.T) {
+	t.Parallel()
+	for path, says := range map[string]string{
+		"/auth/callback": "no_response: the callback was opened without an answer",
+		"/auth/initiate": "initiate: iss is missing",
+	} {
+		w := newWorld(t)
+		rep := w.visitor().open(path)
+		if got := errorOf(rep); !strings.Contains(got, says) {
+			t.Errorf("%s: the log says %q", path, got)
+		}
+	}
 }
 
 func TestScriptIsLedToItsPage(t *testing.T) {
