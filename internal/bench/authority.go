@@ -34,7 +34,6 @@ type authority struct {
 	issuer  string
 	fetches atomic.Int64 // of the keys
 	down    atomic.Bool  // answer 503
-	slow    atomic.Int64 // nanoseconds before the keys are sent
 
 	document []byte // the JWKS, if it is not made from keys
 	nonce    string // of the tokens that token makes
@@ -75,14 +74,8 @@ func (a *authority) metadata(w http.ResponseWriter, _ *http.Request) {
 	})
 }
 
-func (a *authority) serveKeys(w http.ResponseWriter, r *http.Request) {
+func (a *authority) serveKeys(w http.ResponseWriter, _ *http.Request) {
 	a.fetches.Add(1)
-	if d := time.Duration(a.slow.Load()); d > 0 {
-		select {
-		case <-time.After(d):
-		case <-r.Context().Done():
-		}
-	}
 	if a.down.Load() {
 		http.Error(w, "down", http.StatusServiceUnavailable)
 		return

@@ -127,10 +127,10 @@ func attack(ctx context.Context, u keyUser, keys []signKey) (f attacked, err err
 		return f, fmt.Errorf("an honest token: %w", err)
 	}
 	a.rotate(keys[0], keys[1])
-	f.rotated = within(2*time.Second, func() error { return verify(a.token(keys[1], c)) })
+	f.rotated = within(patience, func() error { return verify(a.token(keys[1], c)) })
 	c.advance(5 * time.Second)
 	a.rotate(keys[1], keys[2])
-	f.rotatedAgain = within(2*time.Second, func() error { return verify(a.token(keys[2], c)) })
+	f.rotatedAgain = within(patience, func() error { return verify(a.token(keys[2], c)) })
 	c.advance(10 * time.Minute) // nobody remembers
 	before := a.fetches.Load()
 	token := a.token(keys[2], c)
@@ -175,6 +175,9 @@ func forge(token string, i int) string {
 	return base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, `{"alg":"RS256","typ":"JWT","kid":"forged-%d"}`, i)) + "." + rest
 }
 
+// patience ends what hangs, on a busy machine too.
+const patience = 30 * time.Second
+
 // within reports whether f succeeds in time.
 func within(d time.Duration, f func() error) bool {
 	done := make(chan error, 1)
@@ -201,16 +204,11 @@ func ourKeys(ctx context.Context, r *report, keys []signKey) error {
 	for i := range 10 { // the bucket is empty now
 		_ = verify(forge(a.token(keys[0], c), i))
 	}
-	a.slow.Store(int64(5 * time.Second))
-	prompt := within(4*time.Second, func() error {
-		for i := range 100 {
-			if verify(forge(a.token(keys[0], c), 100+i)) == nil {
-				return errors.New("accepted")
-			}
-		}
-		return nil
-	})
-	a.slow.Store(0)
+	fetches, prompt := a.fetches.Load(), true
+	for i := range 100 {
+		prompt = verify(forge(a.token(keys[0], c), 100+i)) != nil && prompt
+	}
+	prompt = prompt && a.fetches.Load() == fetches // without a call there is nothing to wait for
 	a.down.Store(true)
 	c.advance(36 * time.Hour)
 	outage := verify(a.token(keys[0], c)) == nil
@@ -228,7 +226,7 @@ func ourKeys(ctx context.Context, r *report, keys []signKey) error {
 	c.advance(49 * time.Hour)
 	withdrawn := verify(b.token(keys[0], c)) != nil && verify(b.token(keys[1], c)) == nil
 	r.table([]string{"ours", ""},
-		[]string{"unknown kids are refused without waiting, with the bucket empty and a provider that takes 5 s", r.fact("6", "unknown kids are refused without waiting", prompt)},
+		[]string{"unknown kids are refused without waiting, with the bucket empty: the provider is not called", r.fact("6", "unknown kids are refused without waiting", prompt)},
 		[]string{"cached keys are good 36 hours into an outage", r.fact("6", "cached keys are good through an outage", outage)},
 		[]string{"and no longer after 60 hours; a withdrawn key is refused after 49", r.fact("6", "a withdrawn key has a largest age", gone && withdrawn)},
 	)
