@@ -73,7 +73,9 @@ type Config struct {
 	OnIdentity func(*Login) error
 	// OnTokens is called after the second ID Token matched the first, before the session starts. Errors are as for
 	// OnIdentity. With [ExchangeOnDemand] it is called when the code is spent: an error then ends the session and revokes
-	// the tokens. For an audit log with the subject use these hooks: events and log name nobody.
+	// the tokens. The tokens stay the session's: whoever keeps their refresh token elsewhere, and uses it, takes it from the
+	// session; for workers there is [Session.Grant]. For an audit log with the subject use these hooks: events and log
+	// name nobody.
 	OnTokens func(*Login, *rp.Tokens) error
 	// ErrorHandler answers instead of our error page. Headers that forbid caching are set; the status is not yet
 	// written. nil: our page, or problem+json for what is not a browser.
