@@ -114,6 +114,32 @@ func TestBrowserClicks(t *testing.T) {
 	}
 }
 
+func TestSubmitChoosesTheFormThatHasTheFields(t *testing.T) {
+	t.Parallel()
+	app, _ := sites(t, func(w http.ResponseWriter, r *http.Request) {
+		page(w, `<p>`+r.URL.Path+`?`+r.URL.RawQuery+`<form action=/one><input name=a></form>
+			<form action=/two><input name=a><input name=b><button name=press value=me>Go</button></form>`)
+	})
+	b := optest.NewBrowser(nil)
+	for _, row := range []struct {
+		fields url.Values
+		want   string
+	}{
+		{url.Values{"a": {"1"}}, "/one?a=1"},
+		{url.Values{"a": {"1"}, "b": {"2"}}, "/two?a=1&b=2"},
+		{url.Values{"press": {"me"}}, "/two?a=&b=&press=me"},
+		{url.Values{"none": {"has"}}, "/one?a=&none=has"},
+	} {
+		p, err := b.Open(t.Context(), app+"/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p, err = b.Submit(t.Context(), p, row.fields); err != nil || !strings.HasPrefix(p.Text(), row.want+" ") {
+			t.Errorf("%v: %v, %q, want %s", row.fields, err, p.Text(), row.want)
+		}
+	}
+}
+
 func TestBrowserStopsWhereItIsTold(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, registered)

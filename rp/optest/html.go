@@ -29,7 +29,7 @@ func tags(page string, noScript bool) iter.Seq[tag] {
 				_, rest, _ = strings.Cut(comment, "-->")
 				continue
 			}
-			if rest == "" || !(letter(rest[0]) || (rest[0] == '/' && len(rest) > 1 && letter(rest[1]))) {
+			if !opensTag(rest) {
 				continue
 			}
 			var t tag
@@ -40,6 +40,12 @@ func tags(page string, noScript bool) iter.Seq[tag] {
 			}
 		}
 	}
+}
+
+// opensTag reports whether a tag's name follows its "<".
+func opensTag(s string) bool {
+	s = strings.TrimPrefix(s, "/")
+	return s != "" && letter(s[0])
 }
 
 func letter(c byte) bool { return 'a' <= c|0x20 && c|0x20 <= 'z' }
@@ -100,9 +106,9 @@ func readText(name, s string, noScript bool) (text, rest string) {
 		}
 		return s[:end], s[end:]
 	}
-	end := strings.IndexByte(s, '<')
-	if end < 0 {
-		end = len(s)
+	end := 0
+	for end < len(s) && !(s[end] == '<' && (opensTag(s[end+1:]) || strings.HasPrefix(s[end+1:], "!--"))) {
+		end++
 	}
 	return html.UnescapeString(s[:end]), s[end:]
 }

@@ -63,6 +63,15 @@ func TestLinksAndText(t *testing.T) {
 	}
 }
 
+// What no letter follows opens no tag.
+func TestTextWithLessThanSigns(t *testing.T) {
+	t.Parallel()
+	const text = "1<2, a<{b}, c<~d and <@e"
+	if got := page("<p>" + text + "</p>").Text(); got != text {
+		t.Errorf("%q", got)
+	}
+}
+
 // FuzzTags: the tokenizer ends, and a form that it finds has a name in the text.
 func FuzzTags(f *testing.F) {
 	for _, seed := range []string{"", "<", "</", "<a", "<a b", "<a b=", `<a b="`, "<form><input name=x>", "<!--", "<script>", "<a/b/>", "< a>", "<textarea>\n<"} {

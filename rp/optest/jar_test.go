@@ -39,6 +39,8 @@ func TestJarKeepsAndSends(t *testing.T) {
 		{"a subdomain gets no host-only cookie", "https://a.example/", "c=1", "https://x.a.example/", ""},
 		{"a subdomain gets a Domain cookie", "https://a.example/", "c=1; Domain=a.example", "https://x.a.example/", "c=1"},
 		{"a foreign Domain is refused", "https://a.example/", "c=1; Domain=b.example", "https://b.example/", ""},
+		{"a foreign Domain is refused, and goes to no host with a dot", "https://a.example/", "c=1; Domain=b.example", "https://b.example./", ""},
+		{"another host gets no Domain cookie", "https://a.example/", "c=1; Domain=a.example", "https://ba.example/", ""},
 		{"a top-level Domain is refused", "https://a.example/", "c=1; Domain=example", "https://b.example/", ""},
 		{"Domain on an address", "http://127.0.0.1/", "c=1; Domain=127.0.0.1", "http://127.0.0.1/", "c=1"},
 		{"localhost is not 127.0.0.1", "http://localhost/", "c=1", "http://127.0.0.1/", ""},
@@ -59,6 +61,7 @@ func TestJarKeepsAndSends(t *testing.T) {
 		{"__Host- with another path", "https://a.example/", "__Host-c=1; Secure; Path=/x", "https://a.example/x", ""},
 		{"__Host- without a path", "https://a.example/", "__Host-c=1; Secure", "https://a.example/", ""},
 		{"__Host- with a Domain", "https://a.example/", "__Host-c=1; Secure; Path=/; Domain=a.example", "https://a.example/", ""},
+		{"__Host- with a Domain that is the host's address", "http://127.0.0.1/", "__Host-c=1; Secure; Path=/; Domain=127.0.0.1", "http://127.0.0.1/", ""},
 		{"__hOsT- in any case", "https://a.example/", "__hOsT-c=1; Path=/", "https://a.example/", ""},
 		{"__Secure- without Secure", "https://a.example/", "__Secure-c=1", "https://a.example/", ""},
 		{"__Secure- with Secure", "https://a.example/", "__Secure-c=1; Secure", "https://a.example/", "__Secure-c=1"},
@@ -144,6 +147,49 @@ func TestJarReplacesOrdersAndProtects(t *testing.T) {
 	put(t, &j, app, "long=1; Max-Age=99999999", noon)
 	if got := j.header(n, noon.Add(maxLife)); strings.Contains(got, "long") {
 		t.Errorf("a cookie lives longer than 400 days: %q", got)
+	}
+}
+
+// A Secure cookie is safe from http, and nothing else is refused for its sake.
+func TestSecureCookiesAreNotShadowed(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct{ name, set, line, want string }{
+		{"its name, host and path", "http://a.example/", "c=evil; Path=/", "c=1"},
+		{"its name, from a subdomain", "http://x.a.example/", "c=evil; Path=/; Domain=a.example", "c=1"},
+		{"its name, below its path", "http://a.example/x/", "c=evil; Path=/x", "c=1"},
+		{"another name", "http://a.example/", "d=2; Path=/", "c=1; d=2"},
+		{"https", "https://a.example/", "c=2; Path=/", "c=2"},
+	} {
+		var j jar
+		put(t, &j, "https://a.example/", "c=1; Secure; Path=/", noon)
+		put(t, &j, row.set, row.line, noon)
+		if got := j.header(&navigation{method: "GET", target: at(t, "https://a.example/x/y")}, noon); got != row.want {
+			t.Errorf("%s: %q, want %q", row.name, got, row.want)
+		}
+	}
+	for _, row := range []struct{ name, first, set, line, open, want string }{
+		{"what is not Secure", "c=1; Path=/", "http://a.example/", "c=2; Path=/", "https://a.example/", "c=2"},
+		{"another host's", "c=1; Secure; Path=/", "http://b.example/", "c=2; Path=/", "http://b.example/", "c=2"},
+		{"at another path", "c=1; Secure; Path=/x", "http://a.example/", "c=2; Path=/y", "http://a.example/y", "c=2"},
+	} {
+		var j jar
+		put(t, &j, "https://a.example/", row.first, noon)
+		put(t, &j, row.set, row.line, noon)
+		if got := j.header(&navigation{method: "GET", target: at(t, row.open)}, noon); got != row.want {
+			t.Errorf("%s: %q, want %q", row.name, got, row.want)
+		}
+	}
+}
+
+// A cookie without a name is sent as its value alone, and must not look like one with a prefix.
+func TestNamelessCookies(t *testing.T) {
+	t.Parallel()
+	for value, kept := range map[string]bool{"plain": true, "": false, "__Host-c=1": false, "__SECURE-c=1": false, "_Host-c=1": true} {
+		var j jar
+		j.set(at(t, "https://a.example/"), &http.Cookie{Value: value, Secure: true, Path: "/"}, noon)
+		if got := j.header(&navigation{method: "GET", target: at(t, "https://a.example/")}, noon) != ""; got != kept {
+			t.Errorf("%q: kept %v, want %v", value, got, kept)
+		}
 	}
 }
 

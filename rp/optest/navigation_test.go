@@ -137,6 +137,8 @@ func TestFormAction(t *testing.T) {
 		{"form-action 'self'", "https://op.example.com/x", true},
 		{"form-action 'self'", "https://app.example.com/x", false},
 		{"form-action 'self' https://app.example.com", "https://app.example.com/x", true},
+		{"form-action https://app.example.com", "https://evil.example.com/", false},
+		{"form-action https://localhost", "http://localhost/", false},
 		{"form-action https://app.example.com:8443", "https://app.example.com/", false},
 		{"form-action https://app.example.com:*", "https://app.example.com:8443/", true},
 		{"form-action http://app.example.com", "https://app.example.com/", true},
@@ -213,10 +215,14 @@ func TestSelfSubmittingPages(t *testing.T) {
 	if _, got := off.selfSubmitting(); got {
 		t.Error("a script ran without scripts")
 	}
-	plain := page(form + script)
-	plain.Header.Set("Content-Type", "text/plain")
-	if _, got := plain.selfSubmitting(); got {
-		t.Error("a text ran as a page")
+	for contentType, want := range map[string]bool{
+		"text/plain": false, "application/xhtml+xml": true, "TEXT/HTML": true, "text/html; charset": true, "": false,
+	} {
+		p := page(form + script)
+		p.Header.Set("Content-Type", contentType)
+		if _, got := p.selfSubmitting(); got != want {
+			t.Errorf("%q: %v", contentType, got)
+		}
 	}
 	hash := page(form+`<script>f.submit()</script>`, csp, "script-src '"+hashSource("f.submit()")+"'")
 	if _, got := hash.selfSubmitting(); !got {

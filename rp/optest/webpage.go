@@ -41,10 +41,10 @@ func (f Form) has(fields url.Values) bool {
 	return true
 }
 
-// html reports whether the body is a web page.
+// html reports whether the body is a web page. As in a browser, a broken parameter of the type changes nothing.
 func (p *Page) html() bool {
-	media, _, err := mime.ParseMediaType(p.Header.Get("Content-Type"))
-	return err == nil && (media == "text/html" || media == "application/xhtml+xml")
+	media, _, _ := mime.ParseMediaType(p.Header.Get("Content-Type"))
+	return media == "text/html" || media == "application/xhtml+xml"
 }
 
 func (p *Page) tags() func(func(tag) bool) {
