@@ -164,6 +164,26 @@ func TestFragment(t *testing.T) {
 			t.Errorf("%d %s", rep.StatusCode, rep.code())
 		}
 	})
+	t.Run("A15_answer_posted_by_another_site", func(t *testing.T) { // in the mode form_post, which was not asked for
+		w := *w
+		w.TB = t
+		for _, from := range []string{"cross-site", "same-site", "", "same-origin, cross-site"} {
+			c := w.visitor().answer("/auth/login", "").callback()
+			c.header.Set("Sec-Fetch-Site", from)
+			w.refused(w.serve(c.build()), 400, "response_mode")
+		}
+		for _, from := range [][]string{nil, {"same-origin"}, {"none"}} {
+			c := w.visitor().answer("/auth/login", "").callback()
+			c.header["Sec-Fetch-Site"] = from
+			if rep := w.serve(c.build()); rep.StatusCode != 303 {
+				t.Errorf("%q: %d %s", from, rep.StatusCode, rep.code())
+			}
+		}
+		c := w.visitor().answer("/auth/login", "").callback() // an error ends the login, however it came
+		c.header.Set("Sec-Fetch-Site", "cross-site")
+		c.form = url.Values{"error": {"access_denied"}, "state": c.form["state"]}
+		w.refused(w.serve(c.build()), 403, "provider_error")
+	})
 	t.Run("A15_answer_in_the_query", func(t *testing.T) {
 		w := *w
 		w.TB = t

@@ -388,6 +388,19 @@ func TestChallengeOfAScript(t *testing.T) {
 			t.Errorf("%d %s", rep.StatusCode, rep.code())
 		}
 	})
+	t.Run("H41_it_asks_for_no_less_than_the_app_does", func(t *testing.T) {
+		t.Parallel()
+		for _, claims := range []string{"", `{"userinfo":{"email":null}}`} {
+			w := newWorld(t, func(s *settings) { s.auth.AuthOptions.Claims = []byte(claims) })
+			w.mux.Handle("/gold", w.auth.Require(middleware.HasACR("gold"), http.HandlerFunc(whoami)))
+			v := w.visitor()
+			v.login("/auth/login", "")
+			to, err := v.open(retry(t, v)).Location()
+			if err != nil || to.Query().Get("claims") != claims || to.Query().Has("claims") != (claims != "") {
+				t.Errorf("%v %v, want claims %q", err, to, claims)
+			}
+		}
+	})
 	t.Run("H41_in_vain_it_is_refused", func(t *testing.T) {
 		t.Parallel()
 		w, v := start(t)

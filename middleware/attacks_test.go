@@ -391,13 +391,17 @@ type callback struct {
 }
 
 func (a *attempt) callback() *callback {
-	return &callback{
+	c := &callback{
 		method: http.MethodPost, target: "/auth/callback", form: maps.Clone(a.form),
 		header: http.Header{
 			"Content-Type": {"application/x-www-form-urlencoded"}, "Cookie": {a.cookie}, "Origin": {"null"}, "Accept": {"text/html"},
 			"Sec-Fetch-Site": {"cross-site"}, "Sec-Fetch-Mode": {"navigate"}, "Sec-Fetch-Dest": {"document"},
 		},
 	}
+	if a.v.w.client.ResponseMode() == rp.Fragment { // our relay page posts it
+		c.header.Set("Sec-Fetch-Site", "same-origin")
+	}
+	return c
 }
 
 func (c *callback) build() *http.Request {

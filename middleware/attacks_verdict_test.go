@@ -1,6 +1,7 @@
 package middleware_test
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"testing"
@@ -15,6 +16,31 @@ import (
 // only until it ends itself.
 func TestVerdict(t *testing.T) {
 	t.Parallel()
+	t.Run("G05_tokens_that_are_damaged", func(t *testing.T) { // the page that needs none shows what is authentic
+		t.Parallel()
+		for name, damage := range map[string]func(*visitor, string){
+			"G05_bit_flip": func(v *visitor, name string) {
+				v.cookies[name] = v.cookies[name][:200] + flipped(v.cookies[name][200:])
+			},
+			"G10_cut": func(v *visitor, name string) { v.cookies[name] = v.cookies[name][:100] },
+		} {
+			for _, path := range []string{"/private", "/tokens"} {
+				w := newWorld(t)
+				w.page = func(rw http.ResponseWriter, r *http.Request) {
+					_, err := middleware.FromContext(r.Context()).IDToken()
+					_, _ = fmt.Fprint(rw, "no session: ", errors.Is(err, middleware.ErrNoSession))
+				}
+				v := w.visitor()
+				v.login("/auth/login", "alice")
+				damage(v, cookiePrefix+"t0")
+				rep := v.open(path)
+				if _, dropped := rep.sets(cookiePrefix); len(dropped) != 3 || path == "/private" && rep.body != "no session: true" {
+					t.Errorf("%s: %d %s, drops %v", name, rep.StatusCode, rep.body, dropped)
+				}
+				w.wantLogin(v.open("/private"), "")
+			}
+		}
+	})
 	another := func(grant string) func(*world) {
 		return func(w *world) {
 			w.op.Fault(func(a *optest.Answer) {
@@ -91,4 +117,12 @@ func TestVerdict(t *testing.T) {
 			}
 		})
 	}
+}
+
+// flipped is text with another first character.
+func flipped(text string) string {
+	if text[0] == 'A' {
+		return "B" + text[1:]
+	}
+	return "A" + text[1:]
 }

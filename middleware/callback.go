@@ -385,8 +385,7 @@ type login struct {
 // the rest: the code, the match of both channels, the app's other hook, the session.
 func (l *login) verify() (*rp.AuthResponse, error) {
 	a := l.auth
-	isQuery := l.q.ResponseMode() == rp.Query
-	if l.form.Get("error") == "" && isQuery != (l.by == byQuery) {
+	if l.form.Get("error") == "" && !l.asAsked() {
 		return nil, fail(codeResponseMode, nil)
 	}
 	resp, err := a.client.VerifyResponse(l.ctx, l.q, l.form)
@@ -404,6 +403,20 @@ func (l *login) verify() (*rp.AuthResponse, error) {
 		}
 	}
 	return resp, nil
+}
+
+// asAsked reports whether the answer came in the mode that was asked for. A fragment is posted by our relay page, and by no
+// other site.
+func (l *login) asAsked() bool {
+	switch l.q.ResponseMode() {
+	case rp.Query:
+		return l.by == byQuery
+	case rp.Fragment:
+		from := l.request.Header.Values("Sec-Fetch-Site")
+		return l.by == byPost && (len(from) == 0 || len(from) == 1 && (from[0] == "same-origin" || from[0] == "none"))
+	default:
+		return l.by == byPost
+	}
 }
 
 // run makes the session of an answer that verify has let through.

@@ -275,6 +275,9 @@ func (t *sessionState) open() (*tokenPart, error) {
 		return nil, ErrNoSession
 	}
 	if err := t.auth.store.openTokens(rec); err != nil {
+		if t.auth.store.inCookies() { // they are damaged, and stay so
+			t.commit.queue(t.auth.names.dropSession())
+		}
 		return nil, err
 	}
 	if rec.part == nil {

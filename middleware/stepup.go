@@ -168,6 +168,9 @@ func (a *Auth) openChallenge(i *identity, sealed string) (c sealedChallenge, err
 	if err := json.Unmarshal(plain, &c); err != nil {
 		return c, err
 	}
+	if string(c.Options.Claims) == "null" { // as encoding/json writes none, and reads it back
+		c.Options.Claims = nil
+	}
 	if age := a.config.Now().Sub(time.Unix(c.At, 0)); age >= a.config.LoginTimeout {
 		return c, errChallengeExpired
 	}

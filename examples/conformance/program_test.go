@@ -392,6 +392,26 @@ func TestConformance_on_demand_ends_the_session_of_a_token_that_does_not_match(t
 	w.status("/me", http.StatusUnauthorized)
 }
 
+func TestConformance_damaged_tokens_are_no_session(t *testing.T) {
+	t.Parallel()
+	w := start(t, optest.Config{}, nil)
+	w.status("/protected", http.StatusOK)
+	for _, c := range w.browser.Cookies(w.base) {
+		if strings.HasSuffix(c.Name, "-t0") {
+			flipped := "A"
+			if strings.HasPrefix(c.Value[200:], flipped) {
+				flipped = "B"
+			}
+			c.Value = c.Value[:200] + flipped + c.Value[201:]
+			w.browser.SetCookies(w.base, c)
+		}
+	}
+	w.status("/me", http.StatusUnauthorized)
+	w.status("/token", http.StatusUnauthorized)
+	w.status("/protected", http.StatusOK) // by another login: nothing is left of that one
+	w.status("/token", http.StatusOK)
+}
+
 func TestConformance_on_demand_tells_why_there_are_no_tokens(t *testing.T) {
 	t.Parallel()
 	w := start(t, optest.Config{}, map[string]string{"RP_EXCHANGE": "on_demand"})

@@ -97,6 +97,8 @@ func (p *program) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	status := http.StatusBadGateway
 	switch {
+	case errors.Is(err, middleware.ErrNoSession) && code == "internal": // nothing has ended it but damage to its cookies
+		status, code = http.StatusUnauthorized, "login_required"
 	case errors.Is(err, middleware.ErrNoTokens), errors.Is(err, middleware.ErrLoginRequired):
 		status = http.StatusUnauthorized
 	case errors.Is(err, rp.ErrUnavailable), errors.Is(err, middleware.ErrPending):
