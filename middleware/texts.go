@@ -100,7 +100,7 @@ func explainProtocol(e *Error) (title string, text []string) {
 	case errors.As(e.Err, &inside) && e.Status >= http.StatusInternalServerError:
 		return "Something went wrong on our side", []string{"What this page needs could not be had. You are still logged in. If trying again does not help, please tell the operators of this site."}
 	case errors.As(e.Err, &provider) && provider.StatusCode == 0 && provider.Code == "access_denied":
-		return "You did not log in", []string{"The login was cancelled, or your identity provider did not permit it."}
+		return "You did not log in", []string{"The login was cancelled, or your identity provider did not permit it. If you were logged in before, you still are."}
 	case errors.As(e.Err, &provider) && provider.StatusCode == 0:
 		return "Your identity provider did not log you in", []string{"It ended the login with an error. You can try again."}
 	case e.Status == http.StatusServiceUnavailable:

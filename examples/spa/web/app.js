@@ -15,14 +15,16 @@ async function start() {
   one('loot').textContent = [document.cookie, ...Object.values(localStorage), ...Object.values(sessionStorage)].join(' ') || 'nothing';
 }
 
-// call asks the API. An answer with a retry_url is a refusal that another login mends: the user is offered it.
+// call asks the API. A 401 with a retry_url is a refusal that another login mends: the user is offered it. (With any other
+// status retry_url leads to the home page or the same page.)
 async function call(method, address) {
   one('answer').textContent = '…';
   const response = await fetch(address, { method, headers: { Accept: 'application/json' } });
   const { retry_url: retry, ...said } = await response.json();
   one('answer').textContent = `${response.status}\n${JSON.stringify(said, null, 2)}`;
-  one('again').hidden = !retry;
-  if (retry) one('again').href = retry;
+  const mends = response.status === 401 && retry;
+  one('again').hidden = !mends;
+  if (mends) one('again').href = retry;
 }
 
 one('read').addEventListener('click', () => call('GET', '/api'));
