@@ -130,7 +130,7 @@ func malformed(format string, a ...any) error {
 // believed.
 func (c *Client) readTokens(a *answer, form url.Values) (*tokenResponse, error) {
 	if t := a.mediaType(); t != "application/json" {
-		return nil, malformed("content type %q", clean(t, maxErrorCode))
+		return nil, malformed("content type %s", shownType(t))
 	}
 	doc, err := strictjson.Parse(string(a.body))
 	if err != nil {

@@ -10,7 +10,10 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"net/textproto"
 	"net/url"
+	"regexp"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -73,6 +76,24 @@ func (a *answer) mediaType() string {
 		return ""
 	}
 	return t
+}
+
+// shownTypes are the media types that a server is likely to send by mistake.
+var shownTypes = []string{
+	"application/json", "application/jwt", "application/problem+json", "application/x-www-form-urlencoded", "application/xml",
+	"application/octet-stream", "text/html", "text/plain", "text/json", "text/xml",
+}
+
+// shownType is a media type as an error may say it: one that a server made up could be a secret of ours.
+func shownType(mediaType string) string {
+	switch {
+	case mediaType == "":
+		return "missing"
+	case slices.Contains(shownTypes, mediaType):
+		return mediaType
+	default:
+		return "unknown"
+	}
 }
 
 // send sends r and reads the answer. No error of it holds a body, a query or a header. Over HTTP/1.1 a connection serves
@@ -204,7 +225,29 @@ func unreachable(u *url.URL, err error) error {
 	if e, ok := errors.AsType[*url.Error](err); ok {
 		err = e.Err
 	}
-	return fmt.Errorf("%s: %w: %w", place(u), ErrUnavailable, err)
+	return fmt.Errorf("%s: %w: %w", place(u), ErrUnavailable, unquoted(err))
+}
+
+// quotation is what strconv.Quote makes, or begins.
+var quotation = regexp.MustCompile(`"(?:[^"\\]|\\.)*"?`)
+
+// unquoted returns a transport's error without what it quotes: net/http quotes what a server sent that is no HTTP, and a
+// server may send back what we sent, or tokens to somebody who does not read them.
+func unquoted(err error) error {
+	text := quotation.ReplaceAllString(err.Error(), `"…"`)
+	if e, ok := errors.AsType[textproto.ProtocolError](err); ok { // not all of these quote
+		reason, _, _ := strings.Cut(e.Error(), ":")
+		text = quotation.ReplaceAllString(reason, `"…"`)
+	}
+	if text == err.Error() {
+		return err
+	}
+	for _, cause := range [...]error{context.Canceled, context.DeadlineExceeded} {
+		if errors.Is(err, cause) {
+			return fmt.Errorf("%s: %w", text, cause)
+		}
+	}
+	return errors.New(text)
 }
 
 // unavailable marks err as [ErrUnavailable], once.

@@ -112,7 +112,7 @@ func (t *transport) allow(r *http.Request) error {
 	return nil
 }
 
-// send does not change r, as http.RoundTripper demands.
+// send does not change r, as http.RoundTripper demands. No error of it quotes the API, which may send the token back.
 func (t *transport) send(r *http.Request, body io.ReadCloser, token *oauth2.Token) (*http.Response, error) {
 	clone := r.Clone(r.Context())
 	clone.Body = body
@@ -124,7 +124,11 @@ func (t *transport) send(r *http.Request, body io.ReadCloser, token *oauth2.Toke
 	if base == nil {
 		base = http.DefaultTransport //nolint:forbidigo // the API's client has its own time-out
 	}
-	return base.RoundTrip(clone)
+	resp, err := base.RoundTrip(clone)
+	if err != nil {
+		return nil, unquoted(err)
+	}
+	return resp, nil
 }
 
 // again repeats a request whose token the API rejected, once and with a new one; else the API's answer stands.

@@ -128,7 +128,7 @@ func (c *Client) userInfoType() string {
 
 func (c *Client) readUserInfo(ctx context.Context, a *answer, subject string) (*UserInfo, error) {
 	if t := a.mediaType(); t != c.userInfoType() {
-		return nil, fmt.Errorf("%w: content type %q, not %s", ErrUserInfo, clean(t, maxErrorCode), c.userInfoType())
+		return nil, fmt.Errorf("%w: content type %s, not %s", ErrUserInfo, shownType(t), c.userInfoType())
 	}
 	raw := a.body
 	if c.cfg.UserInfoAlgorithm != "" {
