@@ -203,6 +203,9 @@ func (p *program) resource() sessionHandler {
 			return err
 		}
 		response, err := api.Do(request)
+		if refused, ok := errors.AsType[*url.Error](err); ok {
+			return refused.Err // without the URL, which a redirect may have made up
+		}
 		if err != nil {
 			return err
 		}
