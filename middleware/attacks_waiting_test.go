@@ -218,6 +218,24 @@ func TestCheckOfAWaitingCode(t *testing.T) {
 		w.refused(v.open("/checked"), 500, "internal")
 		w.wantSent(0)
 	})
+	t.Run("H40_a_session_that_never_has_tokens", func(t *testing.T) {
+		t.Parallel()
+		w := checked(t, middleware.HasClaim("c", "admin"), nil, func(s *settings) { s.auth.Exchange = middleware.ExchangeNever })
+		v := w.visitor()
+		v.login("/auth/login", "")
+		w.refused(v.open("/checked"), 403, "forbidden")
+	})
+	t.Run("H40_a_session_of_a_test", func(t *testing.T) {
+		t.Parallel()
+		w := checked(t, middleware.HasClaim("c", "admin"), nil)
+		for role, status := range map[string]int{"admin": http.StatusOK, "user": http.StatusForbidden} {
+			r := navigation("/checked")
+			s := middleware.NewSession(map[string]any{"sub": "alice", "c": role}, nil)
+			if rep := w.serve(r.WithContext(middleware.NewContext(r.Context(), s))); rep.StatusCode != status {
+				t.Errorf("%s: %d %s", role, rep.StatusCode, rep.code())
+			}
+		}
+	})
 	t.Run("H41_a_script_waits_too", func(t *testing.T) {
 		t.Parallel()
 		w := checked(t, middleware.HasACR("gold"), nil, onDemand, func(s *settings) { s.rp.ResponseType = rp.CodeIDTokenToken })

@@ -254,11 +254,11 @@ func (e tokenError) Unwrap() error { return e.error }
 // mistakeError marks what only a change of the program can mend.
 type mistakeError struct{ error }
 
-// isDenial reports whether a check has said no, and not that it cannot say anything.
-func isDenial(err error) bool {
+// saysNothing reports whether a check could not decide.
+func saysNothing(err error) bool {
 	var token tokenError
 	var mistake mistakeError
-	return !errors.As(err, &token) && !errors.As(err, &mistake)
+	return errors.As(err, &token) || errors.As(err, &mistake)
 }
 
 // claim returns a claim of the session as it is; the zero value if it has none of that name.

@@ -101,7 +101,7 @@ func (a *Auth) checked(r *http.Request, check Check) (*http.Request, *Session, e
 	s := a.Session(r.Context())
 	before := s.state.record()
 	err := check(r, s)
-	if err != nil && !isDenial(err) {
+	if saysNothing(err) {
 		return r, s, err
 	}
 	if err != nil && s.state.waits() {

@@ -1,6 +1,7 @@
 package rp_test
 
 import (
+	"context"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -157,19 +158,35 @@ func TestTokensThatNobodyGets(t *testing.T) {
 	})
 	t.Run("D15_a_provider_without_revocation", func(t *testing.T) {
 		bubble.Test(t, func(t *testing.T) {
+			told := 0
 			w := newWorld(t, func(s *setting) {
 				s.rp.Endpoints = &rp.Endpoints{Authorization: opIssuer + "/authorize", Token: opIssuer + pathToken, JWKS: opIssuer + pathKeys}
+				s.rp.Observe = func(_ context.Context, e rp.Event) {
+					if e.Name == "revoke" {
+						told++
+					}
+				}
 			})
 			answer := w.verified(rp.AuthOptions{})
 			w.lie(pathToken, claim("sub", "bob"))
 			_, err := w.client.Exchange(t.Context(), answer)
 			w.want(err, verify.ErrMismatch)
 			w.wantRevoked()
+			if told != 0 {
+				t.Error("it is told as if somebody had asked for it")
+			}
 		})
 	})
 	t.Run("I23_nobody_waits_for_it", func(t *testing.T) {
 		bubble.Test(t, func(t *testing.T) {
-			w := newWorld(t, nil)
+			told := 0
+			w := newWorld(t, func(s *setting) {
+				s.rp.Observe = func(_ context.Context, e rp.Event) {
+					if e.Name == "revoke" && e.Code == "unavailable" {
+						told++
+					}
+				}
+			})
 			answer := w.verified(rp.AuthOptions{})
 			w.op.Fault(func(a *optest.Answer) {
 				switch a.Endpoint {
@@ -185,6 +202,29 @@ func TestTokensThatNobodyGets(t *testing.T) {
 			if took := since(start); took != 0 {
 				t.Errorf("took %v", took)
 			}
+			pass(5 * time.Second)
+			synctest.Wait()
+			w.calls(pathRevoke, 1)
+			if told != 1 {
+				t.Error("nobody hears when it has failed")
+			}
+		})
+	})
+	t.Run("I23_nor_does_Close", func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
+			w := newWorld(t, nil)
+			answer := w.verified(rp.AuthOptions{})
+			w.op.Fault(func(a *optest.Answer) {
+				switch a.Endpoint {
+				case pathRevoke:
+					a.Delay = -1
+				case pathToken:
+					a.Claims["sub"] = "bob"
+				}
+			})
+			start := time.Now()
+			_, err := w.client.Exchange(t.Context(), answer)
+			w.want(err, verify.ErrMismatch)
 			w.must(w.client.Close()) // which ends it
 			if took := since(start); took != 0 {
 				t.Errorf("Close took %v", took)

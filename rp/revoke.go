@@ -27,7 +27,11 @@ const (
 // See RFC 7009, https://www.rfc-editor.org/rfc/rfc7009.
 func (c *Client) Revoke(ctx context.Context, t *Tokens) error {
 	start := c.cfg.Now()
-	err := c.revoke(ctx, t)
+	return c.revoked(ctx, start, c.revoke(ctx, t))
+}
+
+// revoked reports a revocation.
+func (c *Client) revoked(ctx context.Context, start time.Time, err error) error {
 	if err != nil {
 		err = fmt.Errorf("rp: revoke: %w", err)
 	}
@@ -86,12 +90,12 @@ const discardTimeout = 5 * time.Second
 // discard revokes, in the background and as far as the provider lets it, what came with an ID Token that is not believed:
 // nobody gets these tokens, and they may be another user's.
 func (c *Client) discard(ctx context.Context, t *Tokens) {
-	if p := c.provider.peek(); p == nil || p.endpoints.Revocation == "" {
-		return
-	}
 	c.work.run(ctx, func(ctx context.Context) {
 		ctx, cancel := context.WithTimeout(ctx, discardTimeout)
 		defer cancel()
-		_ = c.Revoke(ctx, t) // observed there
+		start := c.cfg.Now()
+		if err := c.revoke(ctx, t); !errors.Is(err, ErrUnsupported) {
+			_ = c.revoked(ctx, start, err) // there it is told
+		}
 	})
 }
