@@ -58,7 +58,7 @@ func random(n int) string {
 func jwtTokens(a *app) {
 	claims, _ := json.Marshal(map[string]any{"scope": "openid", "sub": "alice", "pad": random(450)})
 	token := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"RS256","typ":"at+jwt","kid":"2026-11"}`)) + "." +
-		base64.RawURLEncoding.EncodeToString(claims) + "." + random(4*256/3)
+		base64.RawURLEncoding.EncodeToString(claims) + "." + base64.RawURLEncoding.EncodeToString([]byte(random(256)))
 	a.op.Fault(func(answer *optest.Answer) {
 		if answer.Endpoint == "/oauth/token" {
 			answer.JSON["access_token"] = token

@@ -26,6 +26,12 @@ func (o options) rounds() int { return o.pick(25, 101) }
 // longRounds is the same where a round takes whole requests or logins.
 func (o options) longRounds() int { return o.pick(11, 25) }
 
+// enough reports whether a comparison may end after that many rounds: with -quick, on a machine so busy with other things
+// that all of them would take too long.
+func (o options) enough(rounds int, begun time.Time) bool {
+	return o.quick && rounds >= 9 && time.Since(begun) > 2500*time.Millisecond
+}
+
 // slices are how long one measurement of one contender takes.
 const (
 	// shortSlice is for what takes many microseconds: floor and contender are measured in the same moment of the machine.
@@ -88,6 +94,7 @@ func main() {
 // run measures and prints, and reports whether all targets were met.
 func run(ctx context.Context, o options) (bool, error) {
 	r := newReport(os.Stdout, o)
+	started, others := time.Now(), othersTime()
 	r.printf("Measured on %s, %d CPUs, %s/%s.\n", runtime.Version(), runtime.NumCPU(), runtime.GOOS, runtime.GOARCH)
 	for _, s := range sections {
 		if o.only != "" && !slices.Contains(strings.Split(o.only, ","), s.name) || o.quick && s.servers {
@@ -108,6 +115,7 @@ func run(ctx context.Context, o options) (bool, error) {
 			return false, err
 		}
 	}
+	r.quiet(float64(othersTime()-others) / float64(time.Since(started)) / float64(runtime.NumCPU()))
 	met := r.end()
 	return met, r.err
 }

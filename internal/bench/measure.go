@@ -51,7 +51,11 @@ func compareFor(o options, clock func() time.Duration, slice time.Duration, list
 		counts[i] = calibrate(c.run, slice)
 		out[i].allocs, out[i].bytes = allocations(c.run)
 	}
+	begun := time.Now()
 	for round := range o.rounds() {
+		if o.enough(round, begun) {
+			break
+		}
 		for i := range list {
 			i = (i + round) % len(list)
 			runtime.GC() // nobody pays for another's garbage

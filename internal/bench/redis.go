@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -38,12 +39,13 @@ func redisSection(ctx context.Context, o options, r *report) error {
 	if err != nil {
 		return err
 	}
-	if err := client.Set(ctx, "floor", strings.Repeat("x", 3600), time.Hour).Err(); err != nil {
+	size, err := keepFloor(ctx, client)
+	if err != nil {
 		return err
 	}
 	nothing := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
 	list := []contender{
-		{"one GET of 3.6 KB", func() { must(client.Get(ctx, "floor").Err()) }},
+		{"one GET of " + number(size, 1) + " KB", func() { must(client.Get(ctx, "floor").Err()) }},
 		{nameOurIdentity, serve(w.auth.RequireLogin(nothing), navigation(ctx, "/", cookies), http.StatusOK)},
 		{nameOurTokens, serve(w.auth.RequireTokens(nothing), navigation(ctx, "/", cookies), http.StatusOK)},
 	}
@@ -51,17 +53,20 @@ func redisSection(ctx context.Context, o options, r *report) error {
 	if err != nil {
 		return err
 	}
+	pid, err := redisPID(ctx, client)
+	if err != nil {
+		return err
+	}
+	restore := apart(pid)
 	s := compare(o, wallTime, append(list, peers...)...)
+	restore()
 	rows := make([][]string, 0, len(s))
 	for _, c := range s {
 		ratio := c.over(s[0])
 		cell := number(ratio, 2)
 		b := bar{group: "Loading a session from Redis (× one GET)", name: c.name, ratio: ratio, ours: strings.HasPrefix(c.name, "**ours")}
-		switch c.name {
-		case nameOurIdentity:
+		if c.name == nameOurIdentity {
 			cell, b.limit = r.time("3", "with Redis ≤ 1.15 × one GET", ratio, "%.2f", ratio <= 1.15), 1.15
-		case nameOurTokens:
-			b.limit = 1.15
 		}
 		if c.name != s[0].name {
 			r.bar(b)
@@ -72,6 +77,34 @@ func redisSection(ctx context.Context, o options, r *report) error {
 	trips := roundTrips(client, serve(w.auth.RequireTokens(nothing), navigation(ctx, "/", cookies), http.StatusOK))
 	r.printf("Round trips for a request, logouts looked up: %s.\n", r.count("3", "with Redis one round trip a request, logouts included", trips, trips == 1))
 	return nil
+}
+
+// keepFloor keeps the floor's value, which is as long as the session, and returns its size in KB.
+func keepFloor(ctx context.Context, client *redis.Client) (float64, error) {
+	keys, err := client.Keys(ctx, "twofold:session:*").Result()
+	if err != nil {
+		return 0, err
+	}
+	size := 0
+	for _, key := range keys { // the session, and a small record of the login's answer
+		data, err := client.HGet(ctx, key, "d").Result()
+		if err != nil {
+			return 0, err
+		}
+		size = max(size, len(data))
+	}
+	return float64(size) / 1000, client.Set(ctx, "floor", strings.Repeat("x", size), time.Hour).Err()
+}
+
+// redisPID is the process of the server.
+func redisPID(ctx context.Context, client *redis.Client) (int, error) {
+	info, err := client.Info(ctx, "server").Result()
+	if err != nil {
+		return 0, err
+	}
+	_, rest, _ := strings.Cut(info, "process_id:")
+	line, _, _ := strings.Cut(rest, "\r\n")
+	return strconv.Atoi(line)
 }
 
 // tripCounter counts what go-redis sends.

@@ -77,6 +77,15 @@ func (t target) verdict() string {
 	return "missed"
 }
 
+// quiet says which share of the machine other programs had meanwhile. Slices that lie side by side are disturbed alike, but
+// who measures on a busy machine should know it.
+func (r *report) quiet(others float64) {
+	if others < 0.1 {
+		return
+	}
+	r.printf("\nOther programs had %.0f %% of this machine meanwhile: measure times again when they have ended.\n", 100*others)
+}
+
 // end prints all targets, and reports whether those that decide were met.
 func (r *report) end() bool {
 	met, decide := 0, 0

@@ -92,6 +92,9 @@ func newAEAD() cipher.AEAD {
 	return aead
 }
 
+// sealOverhead are nonce and tag.
+const sealOverhead = 12 + 16
+
 func sealText(aead cipher.AEAD, plain string) string {
 	nonce := make([]byte, 12, 12+len(plain)+16)
 	_, _ = rand.Read(nonce) // never fails

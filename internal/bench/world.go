@@ -126,16 +126,16 @@ func showToken(w http.ResponseWriter, r *http.Request) {
 // typicalClaims make an ID Token of about size bytes.
 func typicalClaims(size int) map[string]any {
 	return map[string]any{
-		"name": "Alice Example", "email": "alice@example.com", "email_verified": true, "groups": random(max(0, (size-760)*3/4)),
+		"name": "Alice Example", "email": "alice@example.com", "email_verified": true, "groups": random(max(0, (size-892)*3/4)),
 	}
 }
 
 // jwtAccessTokens makes access tokens JWTs of about size bytes.
 func jwtAccessTokens(size int) func(*optest.Answer) {
-	claims, err := json.Marshal(map[string]any{"scope": "openid", "sub": "alice", "pad": random(max(0, (size-490)*3/4))})
+	claims, err := json.Marshal(map[string]any{"scope": "openid", "sub": "alice", "pad": random(max(0, (size-460)*3/4))})
 	must(err)
 	token := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"RS256","typ":"at+jwt","kid":"2026-11"}`)) + "." +
-		base64.RawURLEncoding.EncodeToString(claims) + "." + random(4*256/3)
+		base64.RawURLEncoding.EncodeToString(claims) + "." + base64.RawURLEncoding.EncodeToString([]byte(random(256)))
 	return func(a *optest.Answer) {
 		if a.Endpoint == "/oauth/token" && a.Status == http.StatusOK {
 			a.JSON["access_token"] = token
