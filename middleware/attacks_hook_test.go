@@ -190,6 +190,12 @@ func TestHook(t *testing.T) {
 				return
 			}
 			w.refused(rep, row.status, row.code)
+			if row.status == 500 {
+				wantLevel(t, w, "ERROR")
+			}
+			if place := "(attacks_hook_test.go:"; row.code == "panic" && (!strings.Contains(w.spoken.text(), place) || strings.Contains(rep.body, place)) {
+				t.Errorf("the log, and it alone, must say %s", place)
+			}
 			if strings.Contains(rep.body, "database") || strings.Contains(rep.body, "canary") {
 				t.Error("the page shows the reason")
 			}

@@ -109,6 +109,9 @@ func TestRefresh(t *testing.T) {
 			if n := w.refreshes(); n != 1 {
 				t.Errorf("%d refreshes: a grant that has ended is not tried again", n)
 			}
+			if !strings.Contains(w.spoken.text(), `level=WARN msg=twofold event=refreshed code=provider_error error="middleware: tokens are lost`) {
+				t.Error("the log does not say why the user has to log in again")
+			}
 			w.page = whoami
 			if rep := v.open("/private"); rep.who().Subject != "alice" {
 				t.Errorf("the login went with the tokens: %d", rep.StatusCode)

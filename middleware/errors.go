@@ -7,6 +7,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"path/filepath"
+	"runtime"
+	"strings"
 
 	"github.com/twofold-auth/twofold/rp"
 )
@@ -247,7 +250,7 @@ func levelOf(e rp.Event) slog.Level {
 	switch {
 	case e.Code == codeLoginRequired:
 		return slog.LevelDebug // a script without a session
-	case e.Code == codeHook, e.Code == codePanic, e.Code == codeInternal, said == "invalid_client", said == "unauthorized_client":
+	case statuses[e.Code] == http.StatusInternalServerError, said == "invalid_client", said == "unauthorized_client":
 		return slog.LevelError
 	case e.Err == nil, provider != nil && provider.StatusCode == 0 && (said == "access_denied" || said == "login_required"):
 		return slog.LevelInfo
@@ -256,5 +259,24 @@ func levelOf(e rp.Event) slog.Level {
 	}
 }
 
-// panicError is what a hook left behind. The value is not kept: it may hold anything.
-func panicError(v any) error { return fmt.Errorf("hook panicked with a value of type %T", v) }
+// panicError is what a hook left behind, and where. The value is not kept: it may hold anything. Call it in the deferred
+// function itself.
+func panicError(v any) error {
+	return fmt.Errorf("hook panicked with a value of type %T%s", v, panicPlace())
+}
+
+// panicPlace returns the function and line that panicked.
+func panicPlace() string {
+	var calls [32]uintptr
+	frames := runtime.CallersFrames(calls[:runtime.Callers(0, calls[:])])
+	for panicked := false; ; {
+		frame, more := frames.Next()
+		if panicked && !strings.HasPrefix(frame.Function, "runtime.") {
+			return fmt.Sprintf(" in %s (%s:%d)", frame.Function, filepath.Base(frame.File), frame.Line)
+		}
+		panicked = panicked || frame.Function == "runtime.gopanic"
+		if !more {
+			return ""
+		}
+	}
+}

@@ -331,7 +331,12 @@ func (a *Auth) fly(ctx context.Context, rec *record, what renewal, f *flight) {
 	began := a.config.Now()
 	next, lines, err := a.renewLocked(ctx, rec, what)
 	now := a.config.Now()
-	a.observe(ctx, rp.Event{Name: what.event, Took: now.Sub(began), Code: errorCode(err), Err: err})
+	seen := rp.Event{Name: what.event, Took: now.Sub(began), Code: errorCode(err), Err: err}
+	if err == nil && next.identity.state == TokensLost { // an outcome, but not the one that was wanted
+		lost := &TokensError{State: TokensLost, Code: next.identity.why}
+		seen.Code, seen.Err = lost.Code, lost
+	}
+	a.observe(ctx, seen)
 	a.live.land(rec.identity.id, f, next, lines, err, now)
 	if errors.Is(f.err, ErrNoSession) && next != nil { // ended while we asked: nothing of it may stay
 		_ = a.store.drop(ctx, next.handle)
