@@ -170,7 +170,7 @@ func serveChild(ctx context.Context, kind string, s settings) (addr string, call
 	if err != nil {
 		return "", nil, err
 	}
-	server := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Handler: h, ReadHeaderTimeout: time.Hour} // a connection may wait long for its turn
 	go func() { _ = server.Serve(listener) }()
 	return addr, noCalls, nil
 }
