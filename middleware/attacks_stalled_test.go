@@ -109,7 +109,7 @@ func lonelyApp(t *testing.T) http.Handler {
 func dial(t *testing.T, h http.Handler) net.Conn {
 	t.Helper()
 	l := &pipeListener{conns: make(chan net.Conn), closed: make(chan struct{})}
-	server := &http.Server{Handler: h} //nolint:gosec // that it has no time-outs is the point
+	server := &http.Server{Handler: h} // without time-outs
 	go func() { _ = server.Serve(l) }()
 	t.Cleanup(func() { _ = server.Close() })
 	ours, theirs := net.Pipe()

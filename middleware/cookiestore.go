@@ -116,7 +116,7 @@ func (s *cookieStore) cut(rec *record, size int) ([]string, error) {
 		return n <= maxChunks && text+n*(len(s.names.tokens[0])+2) <= size
 	})
 	if plain == nil {
-		return nil, fmt.Errorf("%w: the tokens alone take %d bytes", errSessionTooLarge, seal.TextSize(len(rec.part.encodeWith(nil))))
+		return nil, fmt.Errorf("%w: the tokens alone take %d bytes", errSessionTooLarge, seal.TextSize(len(rec.part.encodeWith(nil, nil))))
 	}
 	count := chunkCount(seal.TextSize(len(plain)))
 	sealed, err := s.tokens.Seal(plain, s.names.prefix, chunkCounts[count], rec.identity.id)

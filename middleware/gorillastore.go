@@ -193,7 +193,7 @@ func (s *gorillaStore) sealPart(rec *record) (err error) {
 	if rec.part != nil {
 		plain := rec.part.encodeWithin(func(text int) bool { return text <= probeSize })
 		if plain == nil { // the store may hold more than it was asked for
-			plain = rec.part.encodeWith(nil)
+			plain = rec.part.encodeWith(nil, nil)
 		}
 		rec.sealed, err = s.tokens.Seal(plain, s.name, rec.identity.id)
 	}

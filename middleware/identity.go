@@ -154,18 +154,18 @@ type tokenPart struct {
 	answer *rp.AuthResponse // of response
 }
 
-func (p *tokenPart) encode() []byte { return p.encodeWith(p.targets) }
+func (p *tokenPart) encode() []byte { return p.encodeWith(p.targets, p.userInfo) }
 
-// encodeWith encodes the part with some of its targets.
-func (p *tokenPart) encodeWith(targets []targetToken) []byte {
-	w := wire.NewWriter(partVersion, 64+len(p.tokens)+len(p.idToken)+len(p.userInfo)+len(p.response))
+// encodeWith encodes the part with some of what can be had again.
+func (p *tokenPart) encodeWith(targets []targetToken, userInfo []byte) []byte {
+	w := wire.NewWriter(partVersion, 64+len(p.tokens)+len(p.idToken)+len(userInfo)+len(p.response))
 	w.Int(int64(p.kind))
 	w.Int(p.generation)
 	w.Time(p.obtained)
 	w.Bool(p.refreshed)
 	w.Bytes(p.tokens)
 	w.Text(p.idToken)
-	w.Bytes(p.userInfo)
+	w.Bytes(userInfo)
 	w.Bytes(p.response)
 	w.Int(int64(len(targets)))
 	for _, t := range targets {

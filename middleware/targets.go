@@ -265,11 +265,15 @@ func (p *tokenPart) target(key string) *targetToken {
 	return nil
 }
 
-// encodeWithin encodes the part, without its oldest targets if it does not fit otherwise; nil if it does not fit without
-// any. Those that are left out serve who waits for them now. fits gets the size of the sealed text.
+// encodeWithin encodes the part, without the UserInfo response and then without its oldest targets if it does not fit
+// otherwise; nil if it does not fit without any. What is left out serves who waits for it now. fits gets the size of the
+// sealed text.
 func (p *tokenPart) encodeWithin(fits func(text int) bool) []byte {
+	if plain := p.encode(); fits(seal.TextSize(len(plain))) {
+		return plain
+	}
 	for n := len(p.targets); n >= 0; n-- { // the newest come first
-		if plain := p.encodeWith(p.targets[:n]); fits(seal.TextSize(len(plain))) {
+		if plain := p.encodeWith(p.targets[:n], nil); fits(seal.TextSize(len(plain))) {
 			return plain
 		}
 	}
