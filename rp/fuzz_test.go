@@ -90,6 +90,7 @@ func FuzzKeys(f *testing.F) {
 	f.Add(`{"keys":[{"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0","kid":"a"}]}`)
 	f.Add(`{"keys":[{"kty":"RSA","n":"AQAB","e":"AQAB"},{"kty":"oct","k":"AA"},7,null]}`)
 	f.Add(`{"keys":{}}`)
+	f.Add(`{"a":1,"keys":[{"kid":"a","kid":"b"},{"kid":"\ud800"},{"kty":"moon"}]}`)
 	f.Fuzz(func(t *testing.T, text string) {
 		keys, skipped, err := rp.ParseKeys(text)
 		if err != nil && (keys != nil || skipped != nil) {

@@ -31,6 +31,9 @@ var privateMembers = []string{"d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv
 func parseKeys(text string) (keys []verify.Key, skipped []error, err error) {
 	doc, err := strictjson.Parse(text)
 	if err != nil {
+		doc, err = strictjson.Parse(withoutOddKeys(text))
+	}
+	if err != nil {
 		return nil, nil, err
 	}
 	list, ok := doc.Get("keys").Array()

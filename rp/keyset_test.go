@@ -344,6 +344,10 @@ func TestKeysThatAreOddAreSkippedAndNeverFatal(t *testing.T) {
 		{"F14_no_kty", jwk(`"kid":"a"`), false},
 		{"F14_not_an_object", `"key"`, false},
 		{"F14_kid_is_a_number", jwk(ec, `"kid":1`), false},
+		{"F14_member_twice", jwk(ec, `"kid":"a"`, `"kid":"b"`), false},
+		{"F14_member_twice_deep_inside", jwk(ec, `"x-odd":[{"a":{"b":1,"b":2}}]`), false},
+		{"F14_lone_surrogate", jwk(ec, `"kid":"\ud800"`), false},
+		{"F14_invalid_UTF_8", jwk(ec, "\"kid\":\"\xff\""), false},
 		{"F14_kid_is_huge", jwk(ec, `"kid":"`+strings.Repeat("k", 2000)+`"`), false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -357,6 +361,42 @@ func TestKeysThatAreOddAreSkippedAndNeverFatal(t *testing.T) {
 			}
 			if used := len(keys) == 2; used != tc.used || len(keys)+len(skipped) != 2 {
 				t.Errorf("used %v, want %v: %v", used, tc.used, skipped)
+			}
+		})
+	}
+}
+
+// F14: what is odd about a key costs that key, what is odd about the set costs the set.
+func TestOddKeySets(t *testing.T) {
+	t.Parallel()
+	const good = `{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo","kid":"good"}`
+	const odd = `{"kid":"a","kid":"b"}`
+	for name, row := range map[string]struct {
+		text string
+		read bool
+	}{
+		"F14_several_odd_ones":           {`{"a":[1],"keys" : [ ` + odd + ` , ` + good + `,` + odd + `,{"kid":"\udfff"}` + ` ] , "b":{}}`, true},
+		"F14_keys_twice":                 {`{"keys":[` + odd + `],"keys":[` + good + `]}`, false},
+		"F14_keys_twice_in_other_order":  {`{"keys":[` + good + `],"keys":[` + odd + `]}`, false},
+		"F14_keys_in_another_case":       {`{"Keys":[` + odd + `,` + good + `]}`, false},
+		"F14_another_member_twice":       {`{"a":1,"a":2,"keys":[` + odd + `,` + good + `]}`, false},
+		"F14_another_member_odd":         {`{"a":` + odd + `,"keys":[` + odd + `,` + good + `]}`, false},
+		"F14_ends_too_early":             {`{"keys":[` + odd + `,` + good, false},
+		"F14_ends_in_a_key":              {`{"keys":[` + odd + `,{"kid`, false},
+		"F14_goes_on":                    {`{"keys":[` + odd + `,` + good + `]}{}`, false},
+		"F14_no_object":                  {`[` + odd + `]`, false},
+		"F14_keys_are_no_array":          {`{"keys":` + odd + `}`, false},
+		"F14_nothing":                    {``, false},
+		"F14_only_odd_ones_are_no_error": {`{"keys":[` + odd + `]}`, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			keys, skipped, err := rp.ParseKeys(row.text)
+			if (err == nil) != row.read {
+				t.Fatalf("error %v", err)
+			}
+			if row.read && (len(skipped) == 0 || strings.Contains(row.text, "good") != (len(keys) == 1)) {
+				t.Errorf("%d keys, skipped %v", len(keys), skipped)
 			}
 		})
 	}
