@@ -136,7 +136,11 @@ func (b *tab) looks(name string) {
 		read(b, chromedp.EmulateViewport(390, 844, chromedp.EmulateScale(2)))
 		read(b, scheming(scheme))
 		b.screenshot(name + "-phone-" + scheme)
-		wide := read(b, chromedp.Evaluate[int](`document.documentElement.scrollWidth`))
+		wide := 0
+		for wide == 0 { // a page that loads itself again is none for a moment
+			b.see("body")
+			wide = read(b, chromedp.Evaluate[int](`document.documentElement?.scrollWidth ?? 0`))
+		}
 		if wide > 390 {
 			b.t.Errorf("%s is %d pixels wide on a phone of 390\n%s", name, wide, read(b, chromedp.Evaluate[string](widest)))
 		}
